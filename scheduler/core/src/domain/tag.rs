@@ -1,0 +1,62 @@
+//! Tags: the words by which layers find hosts. Exact and case-sensitive; no patterns.
+
+use std::sync::Arc;
+
+/// The kind of a host's tag, `host_tag.str_tag_type`. The order is the order in which a match is attributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TagKind {
+    /// From the allocation.
+    Alloc,
+    /// Set by a person.
+    Manual,
+    /// The host's own name.
+    Hostname,
+    /// Claimed by the agent.
+    Hardware,
+}
+
+impl TagKind {
+    /// All kinds, in order.
+    pub const ALL: [Self; 4] = [Self::Alloc, Self::Manual, Self::Hostname, Self::Hardware];
+
+    /// From the column, exact upper case; anything else is a tag that nobody schedules by.
+    pub fn from_column(text: &str) -> Option<Self> {
+        match text {
+            "ALLOC" => Some(Self::Alloc),
+            "MANUAL" => Some(Self::Manual),
+            "HOSTNAME" => Some(Self::Hostname),
+            "HARDWARE" => Some(Self::Hardware),
+            _ => None,
+        }
+    }
+
+    /// The `cluster_type` label of the metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Alloc => "alloc",
+            Self::Manual => "manual",
+            Self::Hostname => "hostname",
+            Self::Hardware => "hardware",
+        }
+    }
+}
+
+/// A tag of a host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostTag {
+    /// The tag.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: TagKind,
+}
+
+/// The tags of a layer, from `layer.str_tags`: blanks (U+0020) removed wherever they stand, then split at `|`, empty ones
+/// dropped. One parser for the whole program, so that no two places can disagree.
+pub fn parse_layer_tags(text: &str) -> Vec<Arc<str>> {
+    let joined: String = text.chars().filter(|c| *c != ' ').collect();
+    joined
+        .split('|')
+        .filter(|tag| !tag.is_empty())
+        .map(Arc::from)
+        .collect()
+}

@@ -1,0 +1,10 @@
+//! Everything of cue-scheduler that decides, and nothing that waits.
+//!
+//! A pass of a pool is decided here: [`snapshot::Snapshot`] says what the pass saw, [`planning::plan`] decides what goes
+//! where, and [`reason::Reason`] says why the rest waits. No clock, no database, no network and no randomness: what
+//! depends on time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
+
+pub mod domain;
+pub mod planning;
+pub mod reason;
+pub mod snapshot;
