@@ -1,1 +1,3 @@
-//! placeholder
+//! Real and simulated parts around the scheduler, for its tests, demonstrations and measurements.
+
+pub mod loader;
