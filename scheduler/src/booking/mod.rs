@@ -24,6 +24,7 @@ use rand::RngExt as _;
 use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
 
+pub use ledger::{still_held, undo};
 pub use chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
 pub use refusal::{Refusal, Refusals};
 
