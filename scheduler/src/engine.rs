@@ -68,10 +68,7 @@ impl Engine {
         tracing::info!("Starting scheduler feed");
         loop {
             self.start_passes(&mut passes);
-            let due = self
-                .feed
-                .next_due()
-                .filter(|_| passes.len() < self.settings.passes_in_flight.max(1));
+            let due = self.feed.next_due().filter(|_| passes.len() < self.settings.passes_in_flight.max(1));
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => Event::Stop,
@@ -123,10 +120,7 @@ impl Engine {
     async fn reload(&mut self) {
         match self.feed.reload(&self.context.store).await {
             Ok(()) => tracing::debug!("cluster set reloaded: {} pools", self.feed.pool_count()),
-            Err(error) => tracing::warn!(
-                "cluster reload failed, the old set stays: {}",
-                chain(&error)
-            ),
+            Err(error) => tracing::warn!("cluster reload failed, the old set stays: {}", chain(&error)),
         }
     }
 }

@@ -18,9 +18,7 @@ use cue_scheduler_core::snapshot::Snapshot;
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
-use crate::booking::{
-    Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book,
-};
+use crate::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book};
 use crate::feed::Turn;
 use crate::snapshot::{Launches, PoolReader, WaitingFrame};
 use crate::store::{Store, StoreError};
@@ -83,18 +81,11 @@ impl PassReport {
 
     /// When to come again.
     pub fn turn(&self) -> Turn {
-        let lost = [
-            Refusal::FrameTaken,
-            Refusal::FrameChanged,
-            Refusal::HostFull,
-            Refusal::ProcExists,
-        ];
+        let lost = [Refusal::FrameTaken, Refusal::FrameChanged, Refusal::HostFull, Refusal::ProcExists];
         let waiting = self.waiting.values().sum::<u64>() > 0;
         if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0
-            && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0))
-        {
+        } else if self.frames() > 0 && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0)) {
             Turn::Again
         } else {
             Turn::Saturated
@@ -103,30 +94,19 @@ impl PassReport {
 }
 
 /// Makes one pass.
-pub async fn pass(
-    context: &PassContext,
-    reader: &mut PoolReader,
-) -> Result<PassReport, StoreError> {
+pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<PassReport, StoreError> {
     let began = Instant::now();
-    let mut report = PassReport {
-        pool: reader.pool.name.to_string(),
-        ..PassReport::default()
-    };
+    let mut report = PassReport { pool: reader.pool.name.to_string(), ..PassReport::default() };
 
     let mut snapshot = reader.read(&context.store).await?;
     {
         let launches = context.launches.lock().await;
-        snapshot
-            .layers
-            .retain(|layer| !launches.is_left_alone(&layer.id));
+        snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
     }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {
-        *report
-            .jobs
-            .entry(snapshot[job.subscription].show_name.clone())
-            .or_default() += 1;
+        *report.jobs.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
     }
     report.took[0] = began.elapsed();
 
@@ -135,11 +115,7 @@ pub async fn pass(
     for waiting in &plan.waiting {
         *report.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
     }
-    report.planned = plan
-        .placements
-        .iter()
-        .map(|placement| placement.frames as usize)
-        .sum();
+    report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
     report.took[1] = planning.elapsed();
 
     let booking = Instant::now();
@@ -168,26 +144,13 @@ async fn prepare(
 ) -> Result<Prepared, StoreError> {
     let mut planned: HashMap<LayerId, usize> = HashMap::new();
     for placement in &plan.placements {
-        *planned
-            .entry(snapshot[placement.layer].id.clone())
-            .or_default() += placement.frames as usize;
+        *planned.entry(snapshot[placement.layer].id.clone()).or_default() += placement.frames as usize;
     }
     let planned: Vec<(LayerId, usize)> = planned.into_iter().collect();
     let layers: Vec<LayerId> = planned.iter().map(|(layer, _)| layer.clone()).collect();
-    let templates = context
-        .launches
-        .lock()
-        .await
-        .read(&layers, &context.store)
-        .await?;
+    let templates = context.launches.lock().await.read(&layers, &context.store).await?;
     let windows = reader.windows.take(&planned, &context.store).await?;
-    Ok(cut(
-        context.chunk_frames,
-        snapshot,
-        plan,
-        &templates,
-        &windows,
-    ))
+    Ok(cut(context.chunk_frames, snapshot, plan, &templates, &windows))
 }
 
 /// Cuts the plan into chunks of one show each, keeping its order inside a show.
@@ -201,73 +164,57 @@ fn cut(
     let mut finished = Vec::new();
     let mut open: BTreeMap<u32, Builder> = BTreeMap::new();
     let mut frames = HashMap::new();
-    let mut used: HashMap<&LayerId, usize> = HashMap::new();
+    let mut candidates: HashMap<&LayerId, Candidates<'_>> = HashMap::new();
     for placement in &plan.placements {
         let layer = &snapshot[placement.layer];
-        let (Some(template), Some(window)) = (templates.get(&layer.id), windows.get(&layer.id))
-        else {
+        let (Some(template), Some(window)) = (templates.get(&layer.id), windows.get(&layer.id)) else {
             continue;
         };
         let host = &snapshot[placement.host];
         let job = &snapshot[layer.job];
-        let kind = host
-            .tags
-            .iter()
-            .filter(|tag| layer.tags.contains(&tag.name))
-            .map(|tag| tag.kind)
-            .min();
-        for waiting in window {
+        let kind = host.tags.iter().filter(|tag| layer.tags.contains(&tag.name)).map(|tag| tag.kind).min();
+        let mine = candidates.entry(&layer.id).or_insert_with(|| {
             let kind = kind.unwrap_or(TagKind::Alloc);
-            frames
-                .entry(Arc::from(waiting.frame.id.as_str()))
-                .or_insert((waiting.waiting_since, kind));
-        }
+            for waiting in window {
+                frames.insert(Arc::from(waiting.frame.id.as_str()), (waiting.waiting_since, kind));
+            }
+            // What can't be built is never claimed, so a bad frame doesn't stand in the way of the next ones.
+            let buildable = window.iter().filter(|waiting| template.check(&waiting.frame).is_ok());
+            Candidates { frames: buildable.collect(), offered: 0 }
+        });
         for _ in 0..placement.frames {
             let builder = open.entry(job.subscription.0).or_insert_with(|| {
                 let right = &snapshot[job.subscription];
                 Builder::new(right.show.clone(), right.show_name.clone())
             });
-            let cursor = used.entry(&layer.id).or_default();
             builder.add(
                 &layer.id,
                 || ChunkLayer {
                     id: layer.id.clone(),
                     job: job.id.clone(),
-                    limits: layer
-                        .limits
-                        .iter()
-                        .map(|limit| snapshot[*limit].id.clone())
-                        .collect(),
+                    limits: layer.limits.iter().map(|limit| snapshot[*limit].id.clone()).collect(),
                     template: template.clone(),
                     // Frames that an earlier chunk of this pass is to claim are not offered again.
-                    candidates: window
-                        .iter()
-                        .skip(*cursor)
-                        .map(|waiting| waiting.frame.clone())
-                        .collect(),
+                    candidates: mine.frames.iter().skip(mine.offered).map(|waiting| waiting.frame.clone()).collect(),
                 },
                 placement.host.0,
-                || ChunkHost {
-                    id: host.id.clone(),
-                    name: host.name.clone(),
-                    os: host.os.clone(),
-                },
+                || ChunkHost { id: host.id.clone(), name: host.name.clone(), os: host.os.clone() },
                 placement.size,
             );
-            *cursor += 1;
+            mine.offered += 1;
             if builder.chunk.slots.len() >= chunk_frames {
-                finished.extend(
-                    open.remove(&job.subscription.0)
-                        .map(|builder| builder.chunk),
-                );
+                finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
             }
         }
     }
     finished.extend(open.into_values().map(|builder| builder.chunk));
-    Prepared {
-        chunks: finished,
-        frames,
-    }
+    Prepared { chunks: finished, frames }
+}
+
+/// The frames of a layer that can be launched, and how many of them earlier chunks of the pass are to claim.
+struct Candidates<'w> {
+    frames: Vec<&'w WaitingFrame>,
+    offered: usize,
 }
 
 /// A chunk being filled.
@@ -279,18 +226,8 @@ struct Builder {
 
 impl Builder {
     fn new(show: ShowId, show_name: Arc<str>) -> Self {
-        let chunk = Chunk {
-            show,
-            show_name,
-            layers: Vec::new(),
-            hosts: Vec::new(),
-            slots: Vec::new(),
-        };
-        Self {
-            chunk,
-            layers: HashMap::new(),
-            hosts: HashMap::new(),
-        }
+        let chunk = Chunk { show, show_name, layers: Vec::new(), hosts: Vec::new(), slots: Vec::new() };
+        Self { chunk, layers: HashMap::new(), hosts: HashMap::new() }
     }
 
     fn add(
@@ -325,11 +262,8 @@ async fn carry_out(
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
             let mut booked = book(&context.store, chunk, context.booking).await?;
-            let frames: Vec<_> = booked
-                .bookings
-                .iter()
-                .map(|booking| (booking.frame.clone(), booking.show_name.clone()))
-                .collect();
+            let frames: Vec<_> =
+                booked.bookings.iter().map(|booking| (booking.frame.clone(), booking.show_name.clone())).collect();
             if let Some(launch) = &context.launch {
                 launch(std::mem::take(&mut booked.bookings));
             }
@@ -340,24 +274,15 @@ async fn carry_out(
     while let Some(result) = results.next().await {
         match result {
             Ok((layers, booked_frames, booked)) => {
-                let now = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |now| now.as_millis() as i64);
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
                 for (frame, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some((since, kind)) = frames.get(frame.as_str()) {
                         *report.booked_by_kind.entry(*kind).or_default() += 1;
-                        report.waited.push(Duration::from_millis(
-                            u64::try_from(now - since).unwrap_or(0),
-                        ));
+                        report.waited.push(Duration::from_millis(u64::try_from(now - since).unwrap_or(0)));
                     }
                 }
-                let Booked {
-                    refusals,
-                    retries,
-                    healed,
-                    ..
-                } = booked;
+                let Booked { refusals, retries, healed, .. } = booked;
                 if refusals.iter().next().is_some() {
                     layers.iter().for_each(|layer| reader.windows.forget(layer));
                 }

@@ -6,9 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use cue_scheduler::booking::{
-    Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo,
-};
+use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
 use cue_scheduler::store::Store;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
@@ -17,10 +15,8 @@ use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
 use testbed::loader::{Loaded, load};
 
-const SETTINGS: BookingSettings = BookingSettings {
-    memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
-    memory_used_at_start: 262_144,
-};
+const SETTINGS: BookingSettings =
+    BookingSettings { memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 }, memory_used_at_start: 262_144 };
 
 /// One show with a burst of 20 cores, one folder, two jobs of one layer of ten frames, two hosts of 8 cores.
 const FARM: &str = "
@@ -28,10 +24,10 @@ seed: 7
 facilities: [{name: local, allocations: [{name: local.general, tag: general, default: true}]}]
 shows:
   - name: alpha
-    subscriptions: [{allocation: local.general, size: 20 cores, burst: 20 cores}]
+    subscriptions: [{allocation: local.general, size: 20, burst: 20}]
     folders: [{name: shots}]
 limits: [{name: licence, max: 3}]
-hosts: [{allocation: local.general, count: 2, first_address: 127.1.0.1, cores: 8 cores, memory: 32 GiB, gpus: 2, gpu_memory: 8 GiB}]
+hosts: [{allocation: local.general, count: 2, first_address: 127.1.0.1, cores: 8, memory: 32 GiB, gpus: 2, gpu_memory: 8 GiB}]
 jobs:
   - {name: one, show: alpha, folder: shots, layers: [{name: comp, range: 1-10, memory: 1 GiB}]}
   - {name: two, show: alpha, folder: shots, layers: [{name: comp, range: 1-10, memory: 1 GiB}]}
@@ -114,7 +110,7 @@ impl Farm {
 
 fn template(job: &str, layer: &str, job_name: &str) -> Arc<LaunchTemplate> {
     let source = LaunchSource {
-        job_id: job.into(),
+        job: job.into(),
         job_name: job_name.into(),
         show: "alpha".into(),
         shot: "shot".into(),
@@ -122,7 +118,7 @@ fn template(job: &str, layer: &str, job_name: &str) -> Arc<LaunchTemplate> {
         uid: Some(1000),
         log_dir: "/logs".into(),
         loki_url: None,
-        layer_id: layer.into(),
+        layer: layer.into(),
         layer_name: "comp".into(),
         command: "true".into(),
         range: "1-10".into(),
@@ -178,7 +174,7 @@ async fn a_frame_that_somebody_holds_is_passed_over_for_the_next() {
     assert_eq!(booked.bookings.len(), 2);
     let booked = farm.book(&[("one", HOST, 10)]).await;
     other.rollback().await.unwrap();
-    assert_eq!(booked.refusals.of(Refusal::FrameTaken), 10 - 7 + 0);
+    assert_eq!(booked.refusals.of(Refusal::FrameTaken), 3);
     assert_eq!(booked.bookings.len() + 2, farm.number("SELECT count(*) FROM proc").await as usize);
     farm.assert_exact().await;
 }
@@ -297,7 +293,10 @@ async fn counters_that_are_too_high_are_set_right_instead_of_refusing() {
     let booked = farm.book(&[("one", HOST, 2)]).await;
     assert_eq!((booked.bookings.len(), booked.healed), (2, 3), "{}", booked.refusals);
     assert_eq!(farm.number("SELECT int_cores::int8 FROM subscription").await, 300);
-    assert_eq!(farm.number("SELECT jr.int_cores FROM job_resource jr JOIN job USING (pk_job) WHERE str_name = 'one'").await, 200);
+    assert_eq!(
+        farm.number("SELECT jr.int_cores FROM job_resource jr JOIN job USING (pk_job) WHERE str_name = 'one'").await,
+        200
+    );
     assert_eq!(farm.number("SELECT max(int_cores)::int8 FROM folder_resource WHERE int_cores <> 500").await, 300);
 }
 
@@ -330,7 +329,10 @@ async fn undoing_restores_frames_hosts_and_counters() {
     assert_eq!(undo(&farm.store, undone).await.unwrap().len(), 3);
     farm.assert_exact().await;
     assert_eq!(farm.number("SELECT count(*) FROM proc").await, kept.len() as i64);
-    assert_eq!(farm.number("SELECT count(*) FROM frame WHERE str_state = 'WAITING' AND int_exit_status = 299").await, 3);
+    assert_eq!(
+        farm.number("SELECT count(*) FROM frame WHERE str_state = 'WAITING' AND int_exit_status = 299").await,
+        3
+    );
     assert_eq!(farm.number("SELECT sum(int_cores_idle)::int8 FROM host").await, 1600 - 200);
     assert_eq!(undo(&farm.store, undone).await.unwrap().len(), 0, "a second undo finds nothing to give back");
     farm.assert_exact().await;
@@ -369,15 +371,12 @@ async fn schedulers_at_the_same_time_pass_no_cap_and_book_no_frame_twice() {
         tokio::spawn(async move { book(&store, chunk, SETTINGS).await.unwrap() })
     });
     let all = futures::future::join_all(tasks.collect::<Vec<_>>()).await;
-    let mut frames: Vec<String> = all
-        .into_iter()
-        .flat_map(|booked| booked.unwrap().bookings)
-        .map(|booking| booking.frame.to_string())
-        .collect();
+    let mut frames: Vec<String> =
+        all.into_iter().flat_map(|booked| booked.unwrap().bookings).map(|booking| booking.frame.to_string()).collect();
     let total = frames.len();
     frames.sort_unstable();
     frames.dedup();
     assert_eq!(frames.len(), total, "a frame was booked twice");
-    assert_eq!(total, 9, "burst of 9 cores");
+    assert_eq!(total, 9, "burst of 9");
     farm.assert_exact().await;
 }

@@ -84,22 +84,20 @@ pub(super) async fn attempt(
         }
     }
     booked.refusals.merge(&refusals);
-    booked
-        .bookings
-        .extend(candidates.into_iter().map(|candidate| {
-            let host = &chunk.hosts[candidate.slot.host];
-            Booking {
-                proc: candidate.proc,
-                frame: candidate.frame.id,
-                frame_version: candidate.started,
-                host: host.id.clone(),
-                host_name: host.name.clone(),
-                size: candidate.slot.size,
-                run_frame: candidate.run_frame,
-                committed_at,
-                show_name: chunk.show_name.clone(),
-            }
-        }));
+    booked.bookings.extend(candidates.into_iter().map(|candidate| {
+        let host = &chunk.hosts[candidate.slot.host];
+        Booking {
+            proc: candidate.proc,
+            frame: candidate.frame.id,
+            frame_version: candidate.started,
+            host: host.id.clone(),
+            host_name: host.name.clone(),
+            size: candidate.slot.size,
+            run_frame: candidate.run_frame,
+            committed_at,
+            show_name: chunk.show_name.clone(),
+        }
+    }));
     Ok(Attempt::Committed)
 }
 
@@ -116,39 +114,27 @@ async fn claim(
         wanted[slot.layer] += 1;
     }
     let (mut of_layer, mut ids) = (Vec::new(), Vec::new());
-    for (at, layer) in chunk
-        .layers
-        .iter()
-        .enumerate()
-        .filter(|(at, _)| wanted[*at] > 0)
-    {
+    for (at, layer) in chunk.layers.iter().enumerate().filter(|(at, _)| wanted[*at] > 0) {
         for candidate in &layer.candidates {
             of_layer.push(at as i32);
             ids.push(candidate.id.as_str());
         }
     }
-    let asked: Vec<i32> = (0..chunk.layers.len() as i32)
-        .filter(|at| wanted[*at as usize] > 0)
-        .collect();
+    let asked: Vec<i32> = (0..chunk.layers.len() as i32).filter(|at| wanted[*at as usize] > 0).collect();
     let counts: Vec<i32> = asked.iter().map(|at| wanted[*at as usize]).collect();
     let mut versions: HashMap<String, Option<i32>> = HashMap::new();
     for row in tx.claim(&of_layer, &ids, &asked, &counts).await? {
         versions.insert(row.pk_frame, row.int_version);
     }
 
-    let now_ms = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_millis() as i64);
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let mut free: Vec<std::vec::IntoIter<FrameRef>> = chunk
         .layers
         .iter()
         .map(|layer| {
             let claimed = layer.candidates.iter().filter_map(|candidate| {
                 let version = *versions.get(candidate.id.as_str())?;
-                Some(FrameRef {
-                    version,
-                    ..candidate.clone()
-                })
+                Some(FrameRef { version, ..candidate.clone() })
             });
             claimed.collect::<Vec<_>>().into_iter()
         })
@@ -162,21 +148,8 @@ async fn claim(
         let proc = ProcId::from(Uuid::new_v4().to_string());
         let host = &chunk.hosts[slot.host];
         let template = &chunk.layers[slot.layer].template;
-        match template.build(
-            &frame,
-            &proc,
-            &host.os,
-            &slot.size,
-            now_ms,
-            &settings.memory_factors,
-        ) {
-            Ok(run_frame) => candidates.push(Candidate {
-                slot: *slot,
-                frame,
-                proc,
-                run_frame,
-                started: 0,
-            }),
+        match template.build(&frame, &proc, &host.os, &slot.size, now_ms, &settings.memory_factors) {
+            Ok(run_frame) => candidates.push(Candidate { slot: *slot, frame, proc, run_frame, started: 0 }),
             Err(error) => {
                 tracing::debug!(frame.id = %frame.id, "frame {} can't be launched: {error}", frame.name);
                 refusals.add(Refusal::FrameUnbuildable, 1);
@@ -193,10 +166,8 @@ async fn under_limits(
     candidates: Vec<Candidate>,
     refusals: &mut Refusals,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let mut limits: Vec<&LimitId> = candidates
-        .iter()
-        .flat_map(|candidate| &chunk.layers[candidate.slot.layer].limits)
-        .collect();
+    let mut limits: Vec<&LimitId> =
+        candidates.iter().flat_map(|candidate| &chunk.layers[candidate.slot.layer].limits).collect();
     limits.sort_unstable();
     limits.dedup();
     if limits.is_empty() {
@@ -205,22 +176,13 @@ async fn under_limits(
     let ids: Vec<&str> = limits.iter().map(|limit| limit.as_str()).collect();
     let mut room: HashMap<LimitId, Budget> = HashMap::new();
     for (id, max, running) in tx.lock_limits(&ids).await? {
-        room.insert(
-            LimitId::from(id),
-            Budget {
-                cap: Cap::of_limit(max),
-                used: running,
-            },
-        );
+        room.insert(LimitId::from(id), Budget { cap: Cap::of_limit(max), used: running });
     }
     let mut kept = Vec::with_capacity(candidates.len());
     for candidate in candidates {
         let limits = &chunk.layers[candidate.slot.layer].limits;
         // A limit that has vanished limits nothing.
-        if limits
-            .iter()
-            .all(|limit| room.get(limit).is_none_or(|budget| budget.allows(1)))
-        {
+        if limits.iter().all(|limit| room.get(limit).is_none_or(|budget| budget.allows(1))) {
             for limit in limits {
                 if let Some(budget) = room.get_mut(limit) {
                     budget.used += 1;
@@ -244,16 +206,8 @@ async fn start(
     if candidates.is_empty() {
         return Ok(());
     }
-    let layers = distinct(
-        candidates
-            .iter()
-            .map(|candidate| chunk.layers[candidate.slot.layer].id.as_str()),
-    );
-    let jobs = distinct(
-        candidates
-            .iter()
-            .map(|candidate| chunk.layers[candidate.slot.layer].job.as_str()),
-    );
+    let layers = distinct(candidates.iter().map(|candidate| chunk.layers[candidate.slot.layer].id.as_str()));
+    let jobs = distinct(candidates.iter().map(|candidate| chunk.layers[candidate.slot.layer].job.as_str()));
     tx.lock_stats(&layers, &jobs).await?;
 
     let mut columns = StartColumns::default();
@@ -268,12 +222,7 @@ async fn start(
     }
     let started: HashMap<String, i32> = tx.start_frames(&columns).await?.into_iter().collect();
     if started.len() < candidates.len() {
-        let missing: Vec<&str> = columns
-            .frame
-            .iter()
-            .copied()
-            .filter(|id| !started.contains_key(*id))
-            .collect();
+        let missing: Vec<&str> = columns.frame.iter().copied().filter(|id| !started.contains_key(*id)).collect();
         let causes = tx.why_not_started(&missing).await?;
         for (_, cause) in &causes {
             refusals.add(Refusal::of_cause(cause), 1);
@@ -298,10 +247,7 @@ async fn insert_procs(
     settings: BookingSettings,
 ) -> Result<HashSet<FrameId>, StoreError> {
     let mut columns = ProcColumns::default();
-    for Candidate {
-        slot, frame, proc, ..
-    } in candidates
-    {
+    for Candidate { slot, frame, proc, .. } in candidates {
         let layer = &chunk.layers[slot.layer];
         columns.proc.push(proc.as_str());
         columns.host.push(chunk.hosts[slot.host].id.as_str());
@@ -313,23 +259,16 @@ async fn insert_procs(
         columns.gpus.push(saturate(slot.size.gpus.0));
         columns.gpu_memory.push(slot.size.gpu_memory.0);
     }
-    let inserted = tx
-        .insert_procs(chunk.show.as_str(), &columns, settings.memory_used_at_start)
-        .await?;
+    let inserted = tx.insert_procs(chunk.show.as_str(), &columns, settings.memory_used_at_start).await?;
     let inserted: HashSet<&str> = inserted.iter().map(String::as_str).collect();
-    let held = candidates
-        .iter()
-        .filter(|candidate| !inserted.contains(candidate.proc.as_str()));
+    let held = candidates.iter().filter(|candidate| !inserted.contains(candidate.proc.as_str()));
     Ok(held.map(|candidate| candidate.frame.id.clone()).collect())
 }
 
 /// After a commit without an answer: asks on another connection which procs exist, and keeps those candidates. A transaction
 /// is whole, so it is all or none. `false`: nothing was committed.
 async fn settle_commit(store: &Store, candidates: &mut Vec<Candidate>) -> Result<bool, StoreError> {
-    let procs: Vec<&str> = candidates
-        .iter()
-        .map(|candidate| candidate.proc.as_str())
-        .collect();
+    let procs: Vec<&str> = candidates.iter().map(|candidate| candidate.proc.as_str()).collect();
     let existing: HashSet<String> = store.existing_procs(&procs).await?.into_iter().collect();
     candidates.retain(|candidate| existing.contains(candidate.proc.as_str()));
     Ok(!candidates.is_empty())

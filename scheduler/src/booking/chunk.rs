@@ -66,9 +66,7 @@ impl Chunk {
     /// Takes frames out of what may be claimed.
     pub(super) fn forget(&mut self, frames: &HashSet<FrameId>) {
         for layer in &mut self.layers {
-            layer
-                .candidates
-                .retain(|candidate| !frames.contains(&candidate.id));
+            layer.candidates.retain(|candidate| !frames.contains(&candidate.id));
         }
     }
 }

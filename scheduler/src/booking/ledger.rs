@@ -32,36 +32,16 @@ pub async fn undo(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, St
 
 /// Which bookings still stand: the frame runs, and our proc holds it.
 pub async fn still_held(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, StoreError> {
-    let procs: Vec<&str> = bookings
-        .iter()
-        .map(|booking| booking.proc.as_str())
-        .collect();
-    let frames: Vec<&str> = bookings
-        .iter()
-        .map(|booking| booking.frame.as_str())
-        .collect();
-    Ok(store
-        .still_held(&procs, &frames)
-        .await?
-        .into_iter()
-        .map(ProcId::from)
-        .collect())
+    let procs: Vec<&str> = bookings.iter().map(|booking| booking.proc.as_str()).collect();
+    let frames: Vec<&str> = bookings.iter().map(|booking| booking.frame.as_str()).collect();
+    Ok(store.still_held(&procs, &frames).await?.into_iter().map(ProcId::from).collect())
 }
 
 async fn undo_once(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, StoreError> {
     let mut tx = store.begin().await?;
-    let frames: Vec<&str> = bookings
-        .iter()
-        .map(|booking| booking.frame.as_str())
-        .collect();
-    let versions: Vec<i32> = bookings
-        .iter()
-        .map(|booking| booking.frame_version)
-        .collect();
-    let procs: Vec<&str> = bookings
-        .iter()
-        .map(|booking| booking.proc.as_str())
-        .collect();
+    let frames: Vec<&str> = bookings.iter().map(|booking| booking.frame.as_str()).collect();
+    let versions: Vec<i32> = bookings.iter().map(|booking| booking.frame_version).collect();
+    let procs: Vec<&str> = bookings.iter().map(|booking| booking.proc.as_str()).collect();
     let locked = tx.lock_started(&frames, &versions, &procs).await?;
     let ours: HashMap<&str, &Booking> = bookings
         .iter()
@@ -72,14 +52,8 @@ async fn undo_once(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, S
         tx.roll_back().await?;
         return Ok(Vec::new());
     }
-    let layers = distinct(
-        ours.values()
-            .map(|booking| booking.run_frame.layer_id.as_str()),
-    );
-    let jobs = distinct(
-        ours.values()
-            .map(|booking| booking.run_frame.job_id.as_str()),
-    );
+    let layers = distinct(ours.values().map(|booking| booking.run_frame.layer_id.as_str()));
+    let jobs = distinct(ours.values().map(|booking| booking.run_frame.job_id.as_str()));
     tx.lock_stats(&layers, &jobs).await?;
 
     let mut procs: Vec<&str> = ours.keys().copied().collect();
@@ -101,27 +75,17 @@ async fn undo_once(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, S
         .unzip();
     tx.clear_frames(&frames, &versions).await?;
     tx.commit().await?;
-    Ok(deleted
-        .into_iter()
-        .map(|proc| ProcId::from(proc.pk_proc))
-        .collect())
+    Ok(deleted.into_iter().map(|proc| ProcId::from(proc.pk_proc)).collect())
 }
 
 /// Gives back what procs of one show held.
-async fn give_back(
-    tx: &mut BookingTx,
-    show: &str,
-    procs: &[&DeletedProc],
-) -> Result<(), StoreError> {
+async fn give_back(tx: &mut BookingTx, show: &str, procs: &[&DeletedProc]) -> Result<(), StoreError> {
     let hosts = distinct(procs.iter().map(|proc| proc.pk_host.as_str()));
     let layers = distinct(procs.iter().map(|proc| proc.pk_layer.as_str()));
     let jobs = distinct(procs.iter().map(|proc| proc.pk_job.as_str()));
     let rows = tx.lock_resources(&hosts, show, &layers, &jobs).await?;
     let find = |wanted: i32| -> HashMap<&str, &ResourceRow> {
-        rows.iter()
-            .filter(|row| row.kind == wanted)
-            .map(|row| (row.key.as_str(), row))
-            .collect()
+        rows.iter().filter(|row| row.kind == wanted).map(|row| (row.key.as_str(), row)).collect()
     };
     let (host_rows, job_rows) = (find(kind::HOST), find(kind::JOB));
 
@@ -129,40 +93,16 @@ async fn give_back(
     for host in hosts {
         let on_host = || procs.iter().filter(|proc| proc.pk_host == host);
         columns.host.push(host);
-        columns
-            .host_cores
-            .push(on_host().map(|proc| proc.int_cores_reserved).sum());
-        columns
-            .host_memory
-            .push(on_host().map(|proc| proc.int_mem_reserved).sum());
-        columns.host_gpus.push(
-            on_host()
-                .map(|proc| i64::from(proc.int_gpus_reserved))
-                .sum(),
-        );
-        columns
-            .host_gpu_memory
-            .push(on_host().map(|proc| proc.int_gpu_mem_reserved).sum());
+        columns.host_cores.push(on_host().map(|proc| proc.int_cores_reserved).sum());
+        columns.host_memory.push(on_host().map(|proc| proc.int_mem_reserved).sum());
+        columns.host_gpus.push(on_host().map(|proc| i64::from(proc.int_gpus_reserved)).sum());
+        columns.host_gpu_memory.push(on_host().map(|proc| proc.int_gpu_mem_reserved).sum());
     }
-    let alloc = |proc: &DeletedProc| {
-        host_rows
-            .get(proc.pk_host.as_str())
-            .and_then(|row| row.other.as_deref())
-    };
-    let folder = |proc: &DeletedProc| {
-        job_rows
-            .get(proc.pk_job.as_str())
-            .and_then(|row| row.other.as_deref())
-    };
-    let department = |proc: &DeletedProc| {
-        job_rows
-            .get(proc.pk_job.as_str())
-            .and_then(|row| row.third.as_deref())
-    };
+    let alloc = |proc: &DeletedProc| host_rows.get(proc.pk_host.as_str()).and_then(|row| row.other.as_deref());
+    let folder = |proc: &DeletedProc| job_rows.get(proc.pk_job.as_str()).and_then(|row| row.other.as_deref());
+    let department = |proc: &DeletedProc| job_rows.get(proc.pk_job.as_str()).and_then(|row| row.third.as_deref());
     add_up(&mut columns.subscriptions, procs, alloc);
-    add_up(&mut columns.layers, procs, |proc| {
-        Some(proc.pk_layer.as_str())
-    });
+    add_up(&mut columns.layers, procs, |proc| Some(proc.pk_layer.as_str()));
     add_up(&mut columns.jobs, procs, |proc| Some(proc.pk_job.as_str()));
     add_up(&mut columns.folders, procs, folder);
     add_up(&mut columns.points, procs, department);

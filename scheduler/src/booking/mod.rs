@@ -24,8 +24,8 @@ use rand::RngExt as _;
 use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
 
-pub use ledger::{still_held, undo};
 pub use chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
+pub use ledger::{still_held, undo};
 pub use refusal::{Refusal, Refusals};
 
 /// How often a chunk is tried with less and less before the rest of it is left to the next pass.
@@ -57,11 +57,7 @@ pub struct Booked {
 }
 
 /// Books as much of a chunk as the database allows.
-pub async fn book(
-    store: &Store,
-    mut chunk: Chunk,
-    settings: BookingSettings,
-) -> Result<Booked, StoreError> {
+pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) -> Result<Booked, StoreError> {
     let mut booked = Booked::default();
     let mut retries = 0;
     let mut attempts = 0;
@@ -85,8 +81,7 @@ pub async fn book(
                     booked.refusals.add(Refusal::GivenUp, chunk.slots.len());
                     break;
                 }
-                let pause =
-                    Duration::from_millis(rand::rng().random_range(5..=40_u64 << retries.min(3)));
+                let pause = Duration::from_millis(rand::rng().random_range(5..=40_u64 << retries.min(3)));
                 tokio::time::sleep(pause).await;
             }
         }

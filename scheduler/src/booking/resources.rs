@@ -39,16 +39,7 @@ struct Counter {
 
 impl Counter {
     fn of_row(row: &ResourceRow, cap: impl Fn(i64) -> Cap) -> Self {
-        Self {
-            cores: Budget {
-                cap: cap(row.b),
-                used: row.a,
-            },
-            gpus: Budget {
-                cap: cap(row.d),
-                used: row.c,
-            },
-        }
+        Self { cores: Budget { cap: cap(row.b), used: row.a }, gpus: Budget { cap: cap(row.d), used: row.c } }
     }
 
     fn allows(&self, need: Need) -> bool {
@@ -92,25 +83,11 @@ pub(super) struct Held<'c> {
 
 impl<'c> Held<'c> {
     /// Step 6: locks hosts and counters.
-    pub(super) async fn lock(
-        tx: &mut BookingTx,
-        chunk: &'c Chunk,
-        slots: &'c [Slot],
-    ) -> Result<Self, StoreError> {
+    pub(super) async fn lock(tx: &mut BookingTx, chunk: &'c Chunk, slots: &'c [Slot]) -> Result<Self, StoreError> {
         let hosts = distinct(slots.iter().map(|slot| chunk.hosts[slot.host].id.as_str()));
-        let layers = distinct(
-            slots
-                .iter()
-                .map(|slot| chunk.layers[slot.layer].id.as_str()),
-        );
-        let jobs = distinct(
-            slots
-                .iter()
-                .map(|slot| chunk.layers[slot.layer].job.as_str()),
-        );
-        let rows = tx
-            .lock_resources(&hosts, chunk.show.as_str(), &layers, &jobs)
-            .await?;
+        let layers = distinct(slots.iter().map(|slot| chunk.layers[slot.layer].id.as_str()));
+        let jobs = distinct(slots.iter().map(|slot| chunk.layers[slot.layer].job.as_str()));
+        let rows = tx.lock_resources(&hosts, chunk.show.as_str(), &layers, &jobs).await?;
         let mut held = Self {
             chunk,
             slots,
@@ -130,16 +107,10 @@ impl<'c> Held<'c> {
             let job = chunk.layers[slot.layer].job.as_str();
             held.job_need.entry(job).or_default().add(&slot.size);
             if let Some(job) = held.jobs.get(job) {
-                held.folder_need
-                    .entry(job.folder.clone())
-                    .or_default()
-                    .add(&slot.size);
+                held.folder_need.entry(job.folder.clone()).or_default().add(&slot.size);
             }
             if let Some(alloc) = held.alloc_of(slot) {
-                held.subscription_need
-                    .entry(alloc.to_owned())
-                    .or_default()
-                    .add(&slot.size);
+                held.subscription_need.entry(alloc.to_owned()).or_default().add(&slot.size);
             }
         }
         Ok(held)
@@ -148,46 +119,21 @@ impl<'c> Held<'c> {
     fn take_row(&mut self, row: ResourceRow) {
         match row.kind {
             kind::HOST => {
-                let idle = Resources {
-                    cores: Centicores(row.a),
-                    memory: Kb(row.b),
-                    gpus: Gpus(row.c),
-                    gpu_memory: Kb(row.d),
-                };
+                let idle =
+                    Resources { cores: Centicores(row.a), memory: Kb(row.b), gpus: Gpus(row.c), gpu_memory: Kb(row.d) };
                 let alloc = row.other.unwrap_or_default();
-                self.hosts.insert(
-                    row.key,
-                    HeldHost {
-                        alloc,
-                        open: row.open,
-                        idle,
-                    },
-                );
+                self.hosts.insert(row.key, HeldHost { alloc, open: row.open, idle });
             }
             kind::SUBSCRIPTION => {
-                let cores = Budget {
-                    cap: Cap::of_subscription(row.b),
-                    used: row.a,
-                };
+                let cores = Budget { cap: Cap::of_subscription(row.b), used: row.a };
                 // A subscription counts GPUs and has no cap for them.
-                let gpus = Budget {
-                    cap: Cap::Unlimited,
-                    used: row.c,
-                };
+                let gpus = Budget { cap: Cap::Unlimited, used: row.c };
                 self.subscriptions.insert(row.key, Counter { cores, gpus });
             }
             kind::JOB => {
                 let counter = Counter::of_row(&row, Cap::of_job);
-                let (folder, department) =
-                    (row.other.unwrap_or_default(), row.third.unwrap_or_default());
-                self.jobs.insert(
-                    row.key,
-                    HeldJob {
-                        folder,
-                        department,
-                        counter,
-                    },
-                );
+                let (folder, department) = (row.other.unwrap_or_default(), row.third.unwrap_or_default());
+                self.jobs.insert(row.key, HeldJob { folder, department, counter });
             }
             kind::FOLDER => {
                 let counter = Counter::of_row(&row, Cap::of_folder);
@@ -200,15 +146,11 @@ impl<'c> Held<'c> {
     }
 
     fn alloc_of(&self, slot: &Slot) -> Option<&str> {
-        self.hosts
-            .get(self.chunk.hosts[slot.host].id.as_str())
-            .map(|host| host.alloc.as_str())
+        self.hosts.get(self.chunk.hosts[slot.host].id.as_str()).map(|host| host.alloc.as_str())
     }
 
     fn folder_of(&self, slot: &Slot) -> Option<&str> {
-        self.jobs
-            .get(self.chunk.layers[slot.layer].job.as_str())
-            .map(|job| job.folder.as_str())
+        self.jobs.get(self.chunk.layers[slot.layer].job.as_str()).map(|job| job.folder.as_str())
     }
 
     /// Looks at the procs, in statements of their own after the locks, wherever a counter refuses: the sum holds this
@@ -216,19 +158,10 @@ impl<'c> Held<'c> {
     pub(super) async fn heal(&mut self, tx: &mut BookingTx) -> Result<u32, StoreError> {
         let mut healed = 0;
         for (alloc, counter) in &mut self.subscriptions {
-            let need = self
-                .subscription_need
-                .get(alloc)
-                .copied()
-                .unwrap_or_default();
+            let need = self.subscription_need.get(alloc).copied().unwrap_or_default();
             if !counter.allows(need) {
-                let rows = tx
-                    .booked_by_subscription(self.chunk.show.as_str(), alloc)
-                    .await?;
-                let sum = rows.first().map_or(need, |row| Need {
-                    cores: row.cores,
-                    gpus: row.gpus,
-                });
+                let rows = tx.booked_by_subscription(self.chunk.show.as_str(), alloc).await?;
+                let sum = rows.first().map_or(need, |row| Need { cores: row.cores, gpus: row.gpus });
                 healed += u32::from(counter.set_true(sum, need));
             }
         }
@@ -242,35 +175,21 @@ impl<'c> Held<'c> {
             for row in tx.booked_by_jobs(&refusing).await? {
                 let need = need_of(&self.job_need, &row.key);
                 if let Some(job) = self.jobs.get_mut(&row.key) {
-                    healed += u32::from(job.counter.set_true(
-                        Need {
-                            cores: row.cores,
-                            gpus: row.gpus,
-                        },
-                        need,
-                    ));
+                    healed += u32::from(job.counter.set_true(Need { cores: row.cores, gpus: row.gpus }, need));
                 }
             }
         }
         let refusing: Vec<&str> = self
             .folders
             .iter()
-            .filter(|(id, folder)| {
-                !folder.allows(self.folder_need.get(*id).copied().unwrap_or_default())
-            })
+            .filter(|(id, folder)| !folder.allows(self.folder_need.get(*id).copied().unwrap_or_default()))
             .map(|(id, _)| id.as_str())
             .collect();
         if !refusing.is_empty() {
             for row in tx.booked_by_folders(&refusing).await? {
                 let need = self.folder_need.get(&row.key).copied().unwrap_or_default();
                 if let Some(folder) = self.folders.get_mut(&row.key) {
-                    healed += u32::from(folder.set_true(
-                        Need {
-                            cores: row.cores,
-                            gpus: row.gpus,
-                        },
-                        need,
-                    ));
+                    healed += u32::from(folder.set_true(Need { cores: row.cores, gpus: row.gpus }, need));
                 }
             }
         }
@@ -283,9 +202,7 @@ impl<'c> Held<'c> {
         for (at, host) in self.chunk.hosts.iter().enumerate() {
             let on_host = |slot: &Slot| slot.host == at;
             let removed = match self.hosts.get(host.id.as_str()) {
-                Some(held) if held.open => {
-                    trim(&mut slots, on_host, |mine| sum(mine).fits(&held.idle))
-                }
+                Some(held) if held.open => trim(&mut slots, on_host, |mine| sum(mine).fits(&held.idle)),
                 _ => {
                     refusals.add(Refusal::HostNotOpen, trim(&mut slots, on_host, |_| false));
                     continue;
@@ -298,37 +215,24 @@ impl<'c> Held<'c> {
             let in_alloc = |slot: &Slot| self.alloc_of(slot) == Some(alloc);
             match self.subscriptions.get(alloc) {
                 Some(counter) => {
-                    let removed = trim(&mut slots, in_alloc, |mine| {
-                        counter.cores.allows(Need::of(mine).cores)
-                    });
+                    let removed = trim(&mut slots, in_alloc, |mine| counter.cores.allows(Need::of(mine).cores));
                     refusals.add(Refusal::Subscription, removed);
                 }
-                None => refusals.add(
-                    Refusal::NoSubscription,
-                    trim(&mut slots, in_alloc, |_| false),
-                ),
+                None => refusals.add(Refusal::NoSubscription, trim(&mut slots, in_alloc, |_| false)),
             }
         }
         for (id, job) in &self.jobs {
             let of_job = |slot: &Slot| self.chunk.layers[slot.layer].job.as_str() == id;
-            let removed = trim(&mut slots, of_job, |mine| {
-                job.counter.cores.allows(Need::of(mine).cores)
-            });
+            let removed = trim(&mut slots, of_job, |mine| job.counter.cores.allows(Need::of(mine).cores));
             refusals.add(Refusal::JobCores, removed);
-            let removed = trim(&mut slots, of_job, |mine| {
-                job.counter.gpus.allows(Need::of(mine).gpus)
-            });
+            let removed = trim(&mut slots, of_job, |mine| job.counter.gpus.allows(Need::of(mine).gpus));
             refusals.add(Refusal::JobGpus, removed);
         }
         for (id, folder) in &self.folders {
             let in_folder = |slot: &Slot| self.folder_of(slot) == Some(id);
-            let removed = trim(&mut slots, in_folder, |mine| {
-                folder.cores.allows(Need::of(mine).cores)
-            });
+            let removed = trim(&mut slots, in_folder, |mine| folder.cores.allows(Need::of(mine).cores));
             refusals.add(Refusal::FolderCores, removed);
-            let removed = trim(&mut slots, in_folder, |mine| {
-                folder.gpus.allows(Need::of(mine).gpus)
-            });
+            let removed = trim(&mut slots, in_folder, |mine| folder.gpus.allows(Need::of(mine).gpus));
             refusals.add(Refusal::FolderGpus, removed);
         }
         slots
@@ -342,19 +246,11 @@ impl<'c> Held<'c> {
         let mut by_department: BTreeMap<&str, Need> = BTreeMap::new();
         for slot in self.slots {
             let layer = &self.chunk.layers[slot.layer];
-            let host = by_host
-                .entry(self.chunk.hosts[slot.host].id.as_str())
-                .or_default();
+            let host = by_host.entry(self.chunk.hosts[slot.host].id.as_str()).or_default();
             *host = plus(*host, slot.size);
-            by_layer
-                .entry(layer.id.as_str())
-                .or_default()
-                .add(&slot.size);
+            by_layer.entry(layer.id.as_str()).or_default().add(&slot.size);
             if let Some(job) = self.jobs.get(layer.job.as_str()) {
-                by_department
-                    .entry(&job.department)
-                    .or_default()
-                    .add(&slot.size);
+                by_department.entry(&job.department).or_default().add(&slot.size);
             }
         }
         for (host, size) in by_host {
@@ -373,28 +269,14 @@ impl<'c> Held<'c> {
             }
         }
         for (alloc, counter) in &self.subscriptions {
-            let need = self
-                .subscription_need
-                .get(alloc)
-                .copied()
-                .unwrap_or_default();
+            let need = self.subscription_need.get(alloc).copied().unwrap_or_default();
             push_new(&mut columns.subscriptions, alloc, counter, need);
         }
         for (id, job) in &self.jobs {
-            push_new(
-                &mut columns.jobs,
-                id,
-                &job.counter,
-                need_of(&self.job_need, id),
-            );
+            push_new(&mut columns.jobs, id, &job.counter, need_of(&self.job_need, id));
         }
         for (id, folder) in &self.folders {
-            push_new(
-                &mut columns.folders,
-                id,
-                folder,
-                self.folder_need.get(id).copied().unwrap_or_default(),
-            );
+            push_new(&mut columns.folders, id, folder, self.folder_need.get(id).copied().unwrap_or_default());
         }
         columns
     }
@@ -402,11 +284,7 @@ impl<'c> Held<'c> {
 
 /// Removes the last of the slots for which `matches` holds, until `fits` finds the rest of them little enough; answers how
 /// many.
-fn trim(
-    slots: &mut Vec<Slot>,
-    matches: impl Fn(&Slot) -> bool,
-    fits: impl Fn(&[Slot]) -> bool,
-) -> usize {
+fn trim(slots: &mut Vec<Slot>, matches: impl Fn(&Slot) -> bool, fits: impl Fn(&[Slot]) -> bool) -> usize {
     let mut mine: Vec<Slot> = slots.iter().filter(|slot| matches(slot)).copied().collect();
     let before = mine.len();
     while !mine.is_empty() && !fits(&mine) {
@@ -428,11 +306,7 @@ fn trim(
 }
 
 fn push_new<'c>(columns: &mut CounterColumns<'c>, key: &'c str, counter: &Counter, need: Need) {
-    columns.push(
-        key,
-        counter.cores.used + need.cores,
-        counter.gpus.used + need.gpus,
-    );
+    columns.push(key, counter.cores.used + need.cores, counter.gpus.used + need.gpus);
 }
 
 fn need_of(needs: &BTreeMap<&str, Need>, key: &str) -> Need {
@@ -449,9 +323,7 @@ fn plus(a: Resources, b: Resources) -> Resources {
 }
 
 fn sum(slots: &[Slot]) -> Resources {
-    slots
-        .iter()
-        .fold(Resources::default(), |total, slot| plus(total, slot.size))
+    slots.iter().fold(Resources::default(), |total, slot| plus(total, slot.size))
 }
 
 /// The distinct texts, sorted.
@@ -467,25 +339,14 @@ mod tests {
     use super::*;
 
     fn slot(layer: usize, cores: i64) -> Slot {
-        let size = Resources {
-            cores: Centicores::cores(cores),
-            ..Resources::default()
-        };
-        Slot {
-            layer,
-            host: 0,
-            size,
-        }
+        let size = Resources { cores: Centicores::cores(cores), ..Resources::default() };
+        Slot { layer, host: 0, size }
     }
 
     #[test]
     fn trimming_removes_the_least_important_of_the_matching_slots_only() {
         let mut slots = vec![slot(0, 2), slot(1, 2), slot(0, 4), slot(1, 1), slot(0, 1)];
-        let removed = trim(
-            &mut slots,
-            |slot| slot.layer == 0,
-            |mine| sum(mine).cores <= Centicores::cores(6),
-        );
+        let removed = trim(&mut slots, |slot| slot.layer == 0, |mine| sum(mine).cores <= Centicores::cores(6));
         assert_eq!(removed, 1);
         assert_eq!(slots, [slot(0, 2), slot(1, 2), slot(0, 4), slot(1, 1)]);
     }
@@ -500,25 +361,10 @@ mod tests {
     #[test]
     fn a_true_sum_replaces_a_counter_that_was_too_high() {
         let cap = Cap::AtMost(1000);
-        let mut counter = Counter {
-            cores: Budget { cap, used: 950 },
-            gpus: Budget {
-                cap: Cap::Unlimited,
-                used: 0,
-            },
-        };
-        let need = Need {
-            cores: 100,
-            gpus: 0,
-        };
+        let mut counter = Counter { cores: Budget { cap, used: 950 }, gpus: Budget { cap: Cap::Unlimited, used: 0 } };
+        let need = Need { cores: 100, gpus: 0 };
         assert!(!counter.allows(need));
-        assert!(counter.set_true(
-            Need {
-                cores: 300,
-                gpus: 0
-            },
-            need
-        ));
+        assert!(counter.set_true(Need { cores: 300, gpus: 0 }, need));
         assert_eq!(counter.cores.used, 200);
         assert!(counter.allows(need));
     }

@@ -10,9 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cue_scheduler_core::cluster::{
-    AllocTag, ChunkSizes, Cluster, Pool, Right, WaitingWork, clusters, pools,
-};
+use cue_scheduler_core::cluster::{AllocTag, ChunkSizes, Cluster, Pool, Right, WaitingWork, clusters, pools};
 use cue_scheduler_core::domain::id::FacilityId;
 use cue_scheduler_core::domain::tag::TagKind;
 use tokio::sync::Mutex;
@@ -103,14 +101,7 @@ pub struct FeedCounts {
 impl Feed {
     /// A feed without pools; reload it first.
     pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
-        Self {
-            scope,
-            pace,
-            read,
-            clusters: Vec::new(),
-            pools: Vec::new(),
-            position,
-        }
+        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), position }
     }
 
     /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
@@ -134,18 +125,12 @@ impl Feed {
             .subscriptions(facility)
             .await?
             .into_iter()
-            .map(|row| Right {
-                show: row.show,
-                alloc: row.alloc,
-            })
+            .map(|row| Right { show: row.show, alloc: row.alloc })
             .collect();
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
         let mut old = std::mem::take(&mut self.pools);
         for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
-            let kept = old
-                .iter()
-                .position(|state| state.pool == pool)
-                .map(|at| old.swap_remove(at));
+            let kept = old.iter().position(|state| state.pool == pool).map(|at| old.swap_remove(at));
             self.pools.push(kept.unwrap_or_else(|| PoolState {
                 reader: Arc::new(Mutex::new(PoolReader::new(pool.clone(), self.read.clone()))),
                 pool,
@@ -164,9 +149,7 @@ impl Feed {
         let work: Vec<WaitingWork> = rows
             .into_iter()
             .map(|row| {
-                let starts_in = row
-                    .starts_in
-                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let starts_in = row.starts_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let frames = u64::try_from(row.frames).unwrap_or(0);
                 WaitingWork::new(row.show, row.facility, &row.tags, frames, starts_in)
             })
@@ -177,22 +160,11 @@ impl Feed {
         let active = self
             .clusters
             .iter()
-            .filter(|cluster| {
-                work.iter()
-                    .any(|work| work.frames > 0 && work.in_cluster(cluster))
-            })
+            .filter(|cluster| work.iter().any(|work| work.frames > 0 && work.in_cluster(cluster)))
             .count();
-        let of_kind = |kind| {
-            self.clusters
-                .iter()
-                .filter(|cluster| cluster.kind == kind)
-                .count()
-        };
+        let of_kind = |kind| self.clusters.iter().filter(|cluster| cluster.kind == kind).count();
         Ok(FeedCounts {
-            clusters: TagKind::ALL
-                .iter()
-                .map(|kind| (*kind, of_kind(*kind)))
-                .collect(),
+            clusters: TagKind::ALL.iter().map(|kind| (*kind, of_kind(*kind))).collect(),
             active,
             sleeping: self.clusters.len() - active,
             tags: work.len(),
@@ -205,34 +177,21 @@ impl Feed {
         for step in 0..count {
             let at = (self.position + step) % count;
             let state = &self.pools[at];
-            if state.in_flight
-                || state.due.is_none_or(|due| due > now)
-                || self.meets_one_in_flight(state)
-            {
+            if state.in_flight || state.due.is_none_or(|due| due > now) || self.meets_one_in_flight(state) {
                 continue;
             }
             self.position = at + 1;
             let state = &mut self.pools[at];
             state.in_flight = true;
             state.due = None;
-            return Some(Turned {
-                at: PoolAt(state.pool.clone()),
-                reader: state.reader.clone(),
-            });
+            return Some(Turned { at: PoolAt(state.pool.clone()), reader: state.reader.clone() });
         }
         None
     }
 
     fn meets_one_in_flight(&self, state: &PoolState) -> bool {
-        let shared = |other: &PoolState| {
-            other
-                .work
-                .iter()
-                .any(|row| state.work.binary_search(row).is_ok())
-        };
-        self.pools
-            .iter()
-            .any(|other| other.in_flight && shared(other))
+        let shared = |other: &PoolState| other.work.iter().any(|row| state.work.binary_search(row).is_ok());
+        self.pools.iter().any(|other| other.in_flight && shared(other))
     }
 
     /// A pool's pass has ended.
@@ -251,11 +210,7 @@ impl Feed {
 
     /// When the next turn is due, if none is now.
     pub fn next_due(&self) -> Option<Instant> {
-        self.pools
-            .iter()
-            .filter(|state| !state.in_flight)
-            .filter_map(|state| state.due)
-            .min()
+        self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
     }
 
     /// How many pools there are.
@@ -269,11 +224,7 @@ impl PoolState {
         let mut hasher = DefaultHasher::new();
         let mut starts_in: Option<Duration> = None;
         self.work.clear();
-        for (at, work) in work
-            .iter()
-            .enumerate()
-            .filter(|(_, work)| work.concerns(&self.pool))
-        {
+        for (at, work) in work.iter().enumerate().filter(|(_, work)| work.concerns(&self.pool)) {
             if work.frames > 0 {
                 self.work.push(at);
                 (work.show.as_str(), &work.tags, work.frames).hash(&mut hasher);

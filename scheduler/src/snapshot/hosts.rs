@@ -24,27 +24,15 @@ pub(super) struct HostCache {
 
 impl HostCache {
     pub(super) fn new(settings: Arc<ReadSettings>) -> Self {
-        Self {
-            settings,
-            hosts: Vec::new(),
-            read_at: None,
-            lent: None,
-        }
+        Self { settings, hosts: Vec::new(), read_at: None, lent: None }
     }
 
-    pub(super) async fn read(
-        &mut self,
-        alloc: &AllocId,
-        store: &Store,
-    ) -> Result<Vec<Host>, StoreError> {
+    pub(super) async fn read(&mut self, alloc: &AllocId, store: &Store) -> Result<Vec<Host>, StoreError> {
         let staleness = self.settings.host_staleness;
-        let fresh = self
-            .read_at
-            .is_some_and(|at| at.elapsed() < self.settings.host_interval);
+        let fresh = self.read_at.is_some_and(|at| at.elapsed() < self.settings.host_interval);
         if fresh {
             let idle = store.hosts(alloc, staleness, true).await?;
-            let mut idle: HashMap<HostId, Resources> =
-                idle.into_iter().map(|host| (host.id, host.idle)).collect();
+            let mut idle: HashMap<HostId, Resources> = idle.into_iter().map(|host| (host.id, host.idle)).collect();
             for host in &mut self.hosts {
                 host.idle = idle.remove(&host.id).unwrap_or_default();
             }
@@ -53,8 +41,7 @@ impl HostCache {
             let mut tags = store.host_tags(alloc).await?;
             for host in &mut hosts {
                 host.tags = tags.remove(&host.id).unwrap_or_default();
-                host.tags
-                    .retain(|tag| !self.settings.ignored_tags.contains(tag.name.as_ref()));
+                host.tags.retain(|tag| !self.settings.ignored_tags.contains(tag.name.as_ref()));
             }
             self.hosts = hosts;
             self.read_at = Some(Instant::now());

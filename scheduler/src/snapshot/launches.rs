@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::LayerId;
-use cue_scheduler_core::run_frame::{LaunchSource, LaunchTemplate};
+use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
 
 use crate::store::work::{EnvironmentRow, LaunchSourceRow};
 use crate::store::{Store, StoreError};
@@ -29,10 +29,7 @@ struct LeftAlone {
 impl Launches {
     /// Nothing is left alone yet. `back_off`: `queue.job_back_off_duration`.
     pub fn new(back_off: Duration) -> Self {
-        Self {
-            back_off,
-            left_alone: HashMap::new(),
-        }
+        Self { back_off, left_alone: HashMap::new() }
     }
 
     /// Whether the layer is left alone now.
@@ -47,25 +44,14 @@ impl Launches {
         placed: &[LayerId],
         store: &Store,
     ) -> Result<HashMap<LayerId, Arc<LaunchTemplate>>, StoreError> {
-        self.left_alone
-            .retain(|_, left| left.until > Instant::now());
-        let layers: Vec<&str> = placed
-            .iter()
-            .chain(self.left_alone.keys())
-            .map(LayerId::as_str)
-            .collect();
+        self.left_alone.retain(|_, left| left.until > Instant::now());
+        let layers: Vec<&str> = placed.iter().chain(self.left_alone.keys()).map(LayerId::as_str).collect();
         if layers.is_empty() {
             return Ok(HashMap::new());
         }
         let sources = store.launch_sources(&layers).await?;
-        let mut environments: HashMap<String, (Variables, Variables)> = HashMap::new();
-        for EnvironmentRow {
-            pk_layer,
-            of_layer,
-            str_key,
-            str_value,
-        } in store.environments(&layers).await?
-        {
+        let mut environments: HashMap<String, (EnvRows, EnvRows)> = HashMap::new();
+        for EnvironmentRow { pk_layer, of_layer, str_key, str_value } in store.environments(&layers).await? {
             let (job, layer) = environments.entry(pk_layer).or_default();
             if of_layer { layer } else { job }.push((str_key, str_value));
         }
@@ -95,47 +81,31 @@ impl Launches {
     }
 
     fn leave_alone(&mut self, layer: LayerId, source: u64) {
-        self.left_alone.insert(
-            layer,
-            LeftAlone {
-                source,
-                until: Instant::now() + self.back_off,
-            },
-        );
+        self.left_alone.insert(layer, LeftAlone { source, until: Instant::now() + self.back_off });
     }
 }
 
-type Variables = Vec<(Option<String>, Option<String>)>;
-
-fn fingerprint(row: &LaunchSourceRow, job_env: &Variables, layer_env: &Variables) -> u64 {
+fn fingerprint(row: &LaunchSourceRow, job_env: &EnvRows, layer_env: &EnvRows) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (
-        &row.str_cmd,
-        &row.str_range,
-        row.int_chunk_size,
-        &row.layer_name,
-        &row.job_name,
-        row.int_uid,
-    )
-        .hash(&mut hasher);
+    (&row.str_cmd, &row.str_range, row.int_chunk_size, &row.layer_name, &row.job_name, row.int_uid).hash(&mut hasher);
     (&row.str_user, &row.str_log_dir, job_env, layer_env).hash(&mut hasher);
     hasher.finish()
 }
 
-fn source(row: LaunchSourceRow, job_env: Variables, layer_env: Variables) -> LaunchSource {
+fn source(row: LaunchSourceRow, job_env: EnvRows, layer_env: EnvRows) -> LaunchSource {
     LaunchSource {
-        job_id: row.pk_job.into(),
-        job_name: row.job_name.into(),
-        show: row.str_show.into(),
-        shot: row.str_shot.into(),
-        user: row.str_user.into(),
+        job: row.pk_job.into(),
+        job_name: row.job_name,
+        show: row.str_show,
+        shot: row.str_shot,
+        user: row.str_user,
         uid: row.int_uid,
-        log_dir: row.str_log_dir.into(),
-        loki_url: row.str_loki_url.map(Into::into),
-        layer_id: row.pk_layer.into(),
-        layer_name: row.layer_name.into(),
-        command: row.str_cmd.into(),
-        range: row.str_range.into(),
+        log_dir: row.str_log_dir,
+        loki_url: row.str_loki_url,
+        layer: row.pk_layer.into(),
+        layer_name: row.layer_name,
+        command: row.str_cmd,
+        range: row.str_range,
         chunk_size: row.int_chunk_size,
         threadable: row.b_threadable,
         memory: Kb(row.int_mem_min),

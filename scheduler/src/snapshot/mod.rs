@@ -44,12 +44,7 @@ pub struct PoolReader {
 impl PoolReader {
     /// A reader that remembers nothing yet.
     pub fn new(pool: Pool, settings: Arc<ReadSettings>) -> Self {
-        Self {
-            pool,
-            hosts: HostCache::new(settings),
-            sums: TrueSums::default(),
-            windows: FrameWindows::default(),
-        }
+        Self { pool, hosts: HostCache::new(settings), sums: TrueSums::default(), windows: FrameWindows::default() }
     }
 
     /// Reads the pool as it is now. Give the snapshot's hosts back with [`PoolReader::keep`] when the pass is over.
@@ -60,9 +55,7 @@ impl PoolReader {
             return Ok(snapshot);
         }
         work::attach_limits(&mut snapshot, store).await?;
-        self.sums
-            .correct(&mut snapshot, &self.pool.alloc, store)
-            .await?;
+        self.sums.correct(&mut snapshot, &self.pool.alloc, store).await?;
         snapshot.hosts = self.hosts.read(&self.pool.alloc, store).await?;
         Ok(snapshot)
     }

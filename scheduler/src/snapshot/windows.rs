@@ -48,29 +48,17 @@ impl FrameWindows {
         planned: &[(LayerId, usize)],
         store: &Store,
     ) -> Result<HashMap<LayerId, Vec<WaitingFrame>>, StoreError> {
-        self.windows
-            .retain(|_, window| window.read_at.elapsed() < MAX_AGE);
+        self.windows.retain(|_, window| window.read_at.elapsed() < MAX_AGE);
         let short: Vec<&(LayerId, usize)> = planned
             .iter()
-            .filter(|(layer, frames)| {
-                self.windows
-                    .get(layer)
-                    .is_none_or(|window| window.is_short(*frames))
-            })
+            .filter(|(layer, frames)| self.windows.get(layer).is_none_or(|window| window.is_short(*frames)))
             .collect();
         if !short.is_empty() {
             let layers: Vec<&str> = short.iter().map(|(layer, _)| layer.as_str()).collect();
-            let wanted: Vec<i32> = short
-                .iter()
-                .map(|(_, frames)| window_size(*frames) as i32)
-                .collect();
+            let wanted: Vec<i32> = short.iter().map(|(_, frames)| window_size(*frames) as i32).collect();
             let read_at = Instant::now();
             for (layer, frames) in short.iter().map(|(layer, frames)| (layer, *frames)) {
-                let window = Window {
-                    frames: VecDeque::with_capacity(frames),
-                    whole: false,
-                    read_at,
-                };
+                let window = Window { frames: VecDeque::with_capacity(frames), whole: false, read_at };
                 self.windows.insert(layer.clone(), window);
             }
             for row in store.windows(&layers, &wanted).await? {
@@ -80,10 +68,7 @@ impl FrameWindows {
                         name: row.str_name.into(),
                         version: row.int_version,
                     };
-                    window.frames.push_back(WaitingFrame {
-                        frame,
-                        waiting_since: row.waiting_since.unwrap_or(0),
-                    });
+                    window.frames.push_back(WaitingFrame { frame, waiting_since: row.waiting_since.unwrap_or(0) });
                 }
             }
             for (layer, frames) in short {

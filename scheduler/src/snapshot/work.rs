@@ -33,10 +33,7 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
                 snapshot.subscriptions.push(Subscription {
                     show: row.pk_show.as_str().into(),
                     show_name: row.show_name.as_str().into(),
-                    cores: Budget {
-                        cap: Cap::of_subscription(row.int_burst),
-                        used: row.subscription_cores.into(),
-                    },
+                    cores: Budget { cap: Cap::of_subscription(row.int_burst), used: row.subscription_cores.into() },
                 });
                 subscriptions.insert(row.pk_show.clone(), at);
                 at
@@ -48,14 +45,8 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
                 let at = FolderIx(snapshot.folders.len() as u32);
                 snapshot.folders.push(Folder {
                     id: row.pk_folder.as_str().into(),
-                    cores: Budget {
-                        cap: Cap::of_folder(row.folder_max_cores.into()),
-                        used: row.folder_cores.into(),
-                    },
-                    gpus: Budget {
-                        cap: Cap::of_folder(row.folder_max_gpus.into()),
-                        used: row.folder_gpus.into(),
-                    },
+                    cores: Budget { cap: Cap::of_folder(row.folder_max_cores.into()), used: row.folder_cores.into() },
+                    gpus: Budget { cap: Cap::of_folder(row.folder_max_gpus.into()), used: row.folder_gpus.into() },
                 });
                 folders.insert(row.pk_folder.clone(), at);
                 at
@@ -72,19 +63,9 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
                     folder,
                     priority: row.int_priority,
                     started: row.job_started,
-                    os: row
-                        .str_os
-                        .as_deref()
-                        .filter(|os| !os.is_empty())
-                        .map(Into::into),
-                    cores: Budget {
-                        cap: Cap::of_job(row.job_max_cores.into()),
-                        used: row.job_cores,
-                    },
-                    gpus: Budget {
-                        cap: Cap::of_job(row.job_max_gpus.into()),
-                        used: row.job_gpus.into(),
-                    },
+                    os: row.str_os.as_deref().filter(|os| !os.is_empty()).map(Into::into),
+                    cores: Budget { cap: Cap::of_job(row.job_max_cores.into()), used: row.job_cores },
+                    gpus: Budget { cap: Cap::of_job(row.job_max_gpus.into()), used: row.job_gpus.into() },
                 });
                 jobs.insert(row.pk_job.clone(), at);
                 at
@@ -108,55 +89,26 @@ fn layer(row: LayerRow, job: JobIx) -> Layer {
         gpus: Gpus(row.int_gpus_min),
         gpu_memory: Kb(row.int_gpu_mem_min),
         tags: parse_layer_tags(&row.str_tags),
-        services: row
-            .str_services
-            .split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(Into::into)
-            .collect(),
+        services: row.str_services.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect(),
         limits: Vec::new(),
         waiting: u32::try_from(row.int_waiting_count).unwrap_or(u32::MAX),
     }
 }
 
 /// Reads the limits of the snapshot's layers and puts them in.
-pub(super) async fn attach_limits(
-    snapshot: &mut Snapshot,
-    store: &Store,
-) -> Result<(), StoreError> {
-    let layers: Vec<&str> = snapshot
-        .layers
-        .iter()
-        .map(|layer| layer.id.as_str())
-        .collect();
+pub(super) async fn attach_limits(snapshot: &mut Snapshot, store: &Store) -> Result<(), StoreError> {
+    let layers: Vec<&str> = snapshot.layers.iter().map(|layer| layer.id.as_str()).collect();
     let rows = store.limits(&layers).await?;
     if rows.is_empty() {
         return Ok(());
     }
-    let at_of: HashMap<LayerId, usize> = snapshot
-        .layers
-        .iter()
-        .enumerate()
-        .map(|(at, layer)| (layer.id.clone(), at))
-        .collect();
+    let at_of: HashMap<LayerId, usize> =
+        snapshot.layers.iter().enumerate().map(|(at, layer)| (layer.id.clone(), at)).collect();
     let mut limits: HashMap<String, LimitIx> = HashMap::new();
-    for LimitRow {
-        pk_layer,
-        pk_limit_record,
-        max_value,
-        running,
-    } in rows
-    {
+    for LimitRow { pk_layer, pk_limit_record, max_value, running } in rows {
         let at = *limits.entry(pk_limit_record).or_insert_with_key(|id| {
-            let frames = Budget {
-                cap: Cap::of_limit(max_value),
-                used: running,
-            };
-            snapshot.limits.push(Limit {
-                id: id.as_str().into(),
-                frames,
-            });
+            let frames = Budget { cap: Cap::of_limit(max_value), used: running };
+            snapshot.limits.push(Limit { id: id.as_str().into(), frames });
             LimitIx(snapshot.limits.len() as u32 - 1)
         });
         if let Some(layer) = at_of.get(&LayerId::from(pk_layer)) {
@@ -197,45 +149,16 @@ impl TrueSums {
     ) -> Result<(), StoreError> {
         let refusing = Refusing::of(snapshot);
         look(&mut self.jobs, refusing.jobs, Holder::Job, alloc, store).await?;
-        look(
-            &mut self.folders,
-            refusing.folders,
-            Holder::Folder,
-            alloc,
-            store,
-        )
-        .await?;
-        look(
-            &mut self.subscriptions,
-            refusing.subscriptions,
-            Holder::Subscription,
-            alloc,
-            store,
-        )
-        .await?;
+        look(&mut self.folders, refusing.folders, Holder::Folder, alloc, store).await?;
+        look(&mut self.subscriptions, refusing.subscriptions, Holder::Subscription, alloc, store).await?;
         for job in &mut snapshot.jobs {
-            correct(
-                &self.jobs,
-                job.id.as_str(),
-                &mut job.cores,
-                Some(&mut job.gpus),
-            );
+            correct(&self.jobs, job.id.as_str(), &mut job.cores, Some(&mut job.gpus));
         }
         for folder in &mut snapshot.folders {
-            correct(
-                &self.folders,
-                folder.id.as_str(),
-                &mut folder.cores,
-                Some(&mut folder.gpus),
-            );
+            correct(&self.folders, folder.id.as_str(), &mut folder.cores, Some(&mut folder.gpus));
         }
         for right in &mut snapshot.subscriptions {
-            correct(
-                &self.subscriptions,
-                right.show.as_str(),
-                &mut right.cores,
-                None,
-            );
+            correct(&self.subscriptions, right.show.as_str(), &mut right.cores, None);
         }
         Ok(())
     }
@@ -250,16 +173,9 @@ async fn look(
     store: &Store,
 ) -> Result<(), StoreError> {
     sums.retain(|key, seen| {
-        seen.at.elapsed() < SUM_MAX_AGE
-            && refusing
-                .get(key.as_str())
-                .is_some_and(|now| *now == seen.counters)
+        seen.at.elapsed() < SUM_MAX_AGE && refusing.get(key.as_str()).is_some_and(|now| *now == seen.counters)
     });
-    let unknown: Vec<&str> = refusing
-        .keys()
-        .copied()
-        .filter(|key| !sums.contains_key(*key))
-        .collect();
+    let unknown: Vec<&str> = refusing.keys().copied().filter(|key| !sums.contains_key(*key)).collect();
     if unknown.is_empty() {
         return Ok(());
     }
@@ -267,14 +183,7 @@ async fn look(
     // A holder without any proc has no row in the answer.
     let rows = store.booked(holder, &unknown, alloc).await?;
     for key in unknown {
-        sums.insert(
-            key.to_owned(),
-            Seen {
-                counters: refusing[key],
-                sums: (0, 0),
-                at,
-            },
-        );
+        sums.insert(key.to_owned(), Seen { counters: refusing[key], sums: (0, 0), at });
     }
     for row in rows {
         if let Some(seen) = sums.get_mut(&row.key) {
@@ -313,19 +222,13 @@ impl<'s> Refusing<'s> {
             let folder = &snapshot[job.folder];
             let right = &snapshot[job.subscription];
             if !job.cores.allows(cores) || !job.gpus.allows(layer.gpus.0) {
-                refusing
-                    .jobs
-                    .insert(job.id.as_str(), (job.cores.used, job.gpus.used));
+                refusing.jobs.insert(job.id.as_str(), (job.cores.used, job.gpus.used));
             }
             if !folder.cores.allows(cores) || !folder.gpus.allows(layer.gpus.0) {
-                refusing
-                    .folders
-                    .insert(folder.id.as_str(), (folder.cores.used, folder.gpus.used));
+                refusing.folders.insert(folder.id.as_str(), (folder.cores.used, folder.gpus.used));
             }
             if !right.cores.allows(cores) {
-                refusing
-                    .subscriptions
-                    .insert(right.show.as_str(), (right.cores.used, 0));
+                refusing.subscriptions.insert(right.show.as_str(), (right.cores.used, 0));
             }
         }
         refusing

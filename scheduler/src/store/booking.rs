@@ -167,11 +167,7 @@ pub struct BookingTx {
 impl Store {
     /// Begins a booking transaction, or the undoing of one.
     pub async fn begin(&self) -> Result<BookingTx, StoreError> {
-        let tx = self
-            .pool
-            .begin_with(BEGIN)
-            .await
-            .map_err(StoreError::during("beginning a transaction"))?;
+        let tx = self.pool.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
         Ok(BookingTx { tx })
     }
 
@@ -205,10 +201,7 @@ impl BookingTx {
     }
 
     /// Takes the advisory locks of limits and then reads what runs under them: (limit, maximum, running).
-    pub async fn lock_limits(
-        &mut self,
-        limits: &[&str],
-    ) -> Result<Vec<(String, Option<i64>, i64)>, StoreError> {
+    pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64)>, StoreError> {
         sqlx::query(sql!("booking/lock_limits"))
             .bind(LIMIT_LOCK_CLASS)
             .bind(limits)
@@ -234,10 +227,7 @@ impl BookingTx {
     }
 
     /// Starts frames; answers those started with their new version.
-    pub async fn start_frames(
-        &mut self,
-        frames: &StartColumns<'_>,
-    ) -> Result<Vec<(String, i32)>, StoreError> {
+    pub async fn start_frames(&mut self, frames: &StartColumns<'_>) -> Result<Vec<(String, i32)>, StoreError> {
         sqlx::query_as(sql!("booking/start_frames"))
             .bind(&frames.frame)
             .bind(&frames.version)
@@ -253,10 +243,7 @@ impl BookingTx {
     }
 
     /// Why frames were not started: (frame, cause).
-    pub async fn why_not_started(
-        &mut self,
-        frames: &[&str],
-    ) -> Result<Vec<(String, String)>, StoreError> {
+    pub async fn why_not_started(&mut self, frames: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
         sqlx::query_as(sql!("booking/why_not_started"))
             .bind(frames)
             .fetch_all(&mut *self.tx)
@@ -308,42 +295,25 @@ impl BookingTx {
 
     /// What the procs of jobs hold, this transaction's own included.
     pub async fn booked_by_jobs(&mut self, jobs: &[&str]) -> Result<Vec<BookedRow>, StoreError> {
-        self.booked(sqlx::query_as(sql!("work/booked_by_job")).bind(jobs))
-            .await
+        self.booked(sqlx::query_as(sql!("work/booked_by_job")).bind(jobs)).await
     }
 
     /// What the procs of folders hold, this transaction's own included.
-    pub async fn booked_by_folders(
-        &mut self,
-        folders: &[&str],
-    ) -> Result<Vec<BookedRow>, StoreError> {
-        self.booked(sqlx::query_as(sql!("work/booked_by_folder")).bind(folders))
-            .await
+    pub async fn booked_by_folders(&mut self, folders: &[&str]) -> Result<Vec<BookedRow>, StoreError> {
+        self.booked(sqlx::query_as(sql!("work/booked_by_folder")).bind(folders)).await
     }
 
     /// What the procs of a show hold on an allocation's hosts, this transaction's own included.
-    pub async fn booked_by_subscription(
-        &mut self,
-        show: &str,
-        alloc: &str,
-    ) -> Result<Vec<BookedRow>, StoreError> {
+    pub async fn booked_by_subscription(&mut self, show: &str, alloc: &str) -> Result<Vec<BookedRow>, StoreError> {
         let shows = vec![show.to_owned()];
-        self.booked(
-            sqlx::query_as(sql!("work/booked_by_show"))
-                .bind(shows)
-                .bind(alloc.to_owned()),
-        )
-        .await
+        self.booked(sqlx::query_as(sql!("work/booked_by_show")).bind(shows).bind(alloc.to_owned())).await
     }
 
     async fn booked(
         &mut self,
         query: sqlx::query::QueryAs<'_, Postgres, BookedRow, sqlx::postgres::PgArguments>,
     ) -> Result<Vec<BookedRow>, StoreError> {
-        query
-            .fetch_all(&mut *self.tx)
-            .await
-            .map_err(StoreError::during("summing procs under a lock"))
+        query.fetch_all(&mut *self.tx).await.map_err(StoreError::during("summing procs under a lock"))
     }
 
     /// Takes the resources and counts them.
@@ -358,18 +328,12 @@ impl BookingTx {
 
     /// Commits. An error that [`StoreError::is_unanswered`] leaves the outcome unknown.
     pub async fn commit(self) -> Result<(), StoreError> {
-        self.tx
-            .commit()
-            .await
-            .map_err(StoreError::during("committing"))
+        self.tx.commit().await.map_err(StoreError::during("committing"))
     }
 
     /// Takes everything back.
     pub async fn roll_back(self) -> Result<(), StoreError> {
-        self.tx
-            .rollback()
-            .await
-            .map_err(StoreError::during("rolling back"))
+        self.tx.rollback().await.map_err(StoreError::during("rolling back"))
     }
 
     pub(super) fn connection(&mut self) -> &mut sqlx::PgConnection {

@@ -40,10 +40,7 @@ impl StoreError {
     /// The SQLSTATE, if the database sent one.
     pub fn sqlstate(&self) -> Option<Cow<'_, str>> {
         match self {
-            Self::Database {
-                source: sqlx::Error::Database(error),
-                ..
-            } => error.code(),
+            Self::Database { source: sqlx::Error::Database(error), .. } => error.code(),
             _ => None,
         }
     }

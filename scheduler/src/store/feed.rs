@@ -73,10 +73,7 @@ impl Store {
     }
 
     /// Which managed show may use which allocation.
-    pub async fn subscriptions(
-        &self,
-        facility: Option<&FacilityId>,
-    ) -> Result<Vec<SubscriptionRow>, StoreError> {
+    pub async fn subscriptions(&self, facility: Option<&FacilityId>) -> Result<Vec<SubscriptionRow>, StoreError> {
         sqlx::query_as(sql!("feed/subscriptions"))
             .bind(facility.map(FacilityId::as_str))
             .fetch_all(&self.pool)

@@ -54,12 +54,7 @@ impl From<HostRow> for Host {
 
 impl Store {
     /// The bookable hosts of an allocation, without their tags; with `idle_only` just those with an idle core.
-    pub async fn hosts(
-        &self,
-        alloc: &AllocId,
-        staleness: Duration,
-        idle_only: bool,
-    ) -> Result<Vec<Host>, StoreError> {
+    pub async fn hosts(&self, alloc: &AllocId, staleness: Duration, idle_only: bool) -> Result<Vec<Host>, StoreError> {
         let rows: Vec<HostRow> = sqlx::query_as(sql!("hosts/pool"))
             .bind(alloc.as_str())
             .bind(staleness.as_secs_f64())
@@ -71,10 +66,7 @@ impl Store {
     }
 
     /// The tags of an allocation's hosts; kinds that nobody schedules by are left out.
-    pub async fn host_tags(
-        &self,
-        alloc: &AllocId,
-    ) -> Result<HashMap<HostId, Vec<HostTag>>, StoreError> {
+    pub async fn host_tags(&self, alloc: &AllocId) -> Result<HashMap<HostId, Vec<HostTag>>, StoreError> {
         let rows: Vec<(String, String, String)> = sqlx::query_as(sql!("hosts/tags"))
             .bind(alloc.as_str())
             .fetch_all(&self.pool)
@@ -87,13 +79,8 @@ impl Store {
             let Some(kind) = TagKind::from_column(&kind) else {
                 continue;
             };
-            let name = names
-                .entry(tag)
-                .or_insert_with_key(|tag| Arc::from(tag.as_str()))
-                .clone();
-            tags.entry(HostId::from(host))
-                .or_default()
-                .push(HostTag { name, kind });
+            let name = names.entry(tag).or_insert_with_key(|tag| Arc::from(tag.as_str())).clone();
+            tags.entry(HostId::from(host)).or_default().push(HostTag { name, kind });
         }
         Ok(tags)
     }

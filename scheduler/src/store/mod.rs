@@ -90,10 +90,7 @@ impl Store {
 
     /// Asks the database for a sign of life.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1")
-            .execute(&self.pool)
-            .await
-            .map_err(StoreError::during("sign of life"))?;
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(StoreError::during("sign of life"))?;
         Ok(())
     }
 

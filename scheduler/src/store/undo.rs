@@ -21,11 +21,7 @@ pub struct DeletedProc {
 
 impl Store {
     /// Which of the bookings still stand: (proc, frame) in, procs out.
-    pub async fn still_held(
-        &self,
-        procs: &[&str],
-        frames: &[&str],
-    ) -> Result<Vec<String>, StoreError> {
+    pub async fn still_held(&self, procs: &[&str], frames: &[&str]) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(sql!("undo/still_held"))
             .bind(procs)
             .bind(frames)
@@ -53,11 +49,7 @@ impl BookingTx {
     }
 
     /// Deletes procs that still hold these frames; answers what they held.
-    pub async fn delete_procs(
-        &mut self,
-        procs: &[&str],
-        frames: &[&str],
-    ) -> Result<Vec<DeletedProc>, StoreError> {
+    pub async fn delete_procs(&mut self, procs: &[&str], frames: &[&str]) -> Result<Vec<DeletedProc>, StoreError> {
         sqlx::query_as(sql!("undo/delete_procs"))
             .bind(procs)
             .bind(frames)
@@ -67,11 +59,7 @@ impl BookingTx {
     }
 
     /// Sets frames back to WAITING; answers those it did.
-    pub async fn clear_frames(
-        &mut self,
-        frames: &[&str],
-        versions: &[i32],
-    ) -> Result<Vec<String>, StoreError> {
+    pub async fn clear_frames(&mut self, frames: &[&str], versions: &[i32]) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(sql!("undo/clear_frames"))
             .bind(frames)
             .bind(versions)
@@ -81,11 +69,7 @@ impl BookingTx {
     }
 
     /// Gives hosts and counters back what the procs of a show held; the amounts are positive.
-    pub async fn give_back(
-        &mut self,
-        show: &str,
-        held: &ApplyColumns<'_>,
-    ) -> Result<(), StoreError> {
+    pub async fn give_back(&mut self, show: &str, held: &ApplyColumns<'_>) -> Result<(), StoreError> {
         held.bind_to(sqlx::query(sql!("undo/give_back")), show)
             .execute(self.connection())
             .await

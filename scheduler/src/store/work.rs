@@ -6,10 +6,7 @@ use super::{Store, StoreError, sql};
 
 /// A layer with waiting frames, and the counters and caps that hold it back; amounts in the database's units.
 #[derive(Debug, sqlx::FromRow)]
-#[allow(
-    missing_docs,
-    reason = "the columns are told in the statement and in the schema"
-)]
+#[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct LayerRow {
     pub pk_layer: String,
     pub layer_name: String,
@@ -45,10 +42,7 @@ pub struct LayerRow {
 
 /// A limit of a layer.
 #[derive(Debug, sqlx::FromRow)]
-#[allow(
-    missing_docs,
-    reason = "the columns are told in the statement and in the schema"
-)]
+#[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct LimitRow {
     pub pk_layer: String,
     pub pk_limit_record: String,
@@ -58,10 +52,7 @@ pub struct LimitRow {
 
 /// What the procs of a job, folder or show really hold: centicores and GPUs.
 #[derive(Debug, sqlx::FromRow)]
-#[allow(
-    missing_docs,
-    reason = "the columns are told in the statement and in the schema"
-)]
+#[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct BookedRow {
     pub key: String,
     pub cores: i64,
@@ -81,10 +72,7 @@ pub enum Holder {
 
 /// A waiting frame.
 #[derive(Debug, sqlx::FromRow)]
-#[allow(
-    missing_docs,
-    reason = "the columns are told in the statement and in the schema"
-)]
+#[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct WindowRow {
     pub pk_layer: String,
     pub pk_frame: String,
@@ -95,10 +83,7 @@ pub struct WindowRow {
 
 /// What a RunFrame is built from.
 #[derive(Debug, sqlx::FromRow)]
-#[allow(
-    missing_docs,
-    reason = "the columns are told in the statement and in the schema"
-)]
+#[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct LaunchSourceRow {
     pub pk_layer: String,
     pub layer_name: String,
@@ -120,10 +105,7 @@ pub struct LaunchSourceRow {
 
 /// A variable of a job's or a layer's environment.
 #[derive(Debug, sqlx::FromRow)]
-#[allow(
-    missing_docs,
-    reason = "the columns are told in the statement and in the schema"
-)]
+#[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct EnvironmentRow {
     pub pk_layer: String,
     pub of_layer: bool,
@@ -133,11 +115,7 @@ pub struct EnvironmentRow {
 
 impl Store {
     /// The layers with waiting frames that could run in a pool.
-    pub async fn layers(
-        &self,
-        facility: &FacilityId,
-        alloc: &AllocId,
-    ) -> Result<Vec<LayerRow>, StoreError> {
+    pub async fn layers(&self, facility: &FacilityId, alloc: &AllocId) -> Result<Vec<LayerRow>, StoreError> {
         sqlx::query_as(sql!("work/layers"))
             .bind(facility.as_str())
             .bind(alloc.as_str())
@@ -156,31 +134,17 @@ impl Store {
     }
 
     /// What procs really hold; a key without procs has no row. `alloc` matters for subscriptions only.
-    pub async fn booked(
-        &self,
-        holder: Holder,
-        keys: &[&str],
-        alloc: &AllocId,
-    ) -> Result<Vec<BookedRow>, StoreError> {
+    pub async fn booked(&self, holder: Holder, keys: &[&str], alloc: &AllocId) -> Result<Vec<BookedRow>, StoreError> {
         let query = match holder {
             Holder::Job => sqlx::query_as(sql!("work/booked_by_job")).bind(keys),
             Holder::Folder => sqlx::query_as(sql!("work/booked_by_folder")).bind(keys),
-            Holder::Subscription => sqlx::query_as(sql!("work/booked_by_show"))
-                .bind(keys)
-                .bind(alloc.as_str()),
+            Holder::Subscription => sqlx::query_as(sql!("work/booked_by_show")).bind(keys).bind(alloc.as_str()),
         };
-        query
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during("summing procs"))
+        query.fetch_all(&self.pool).await.map_err(StoreError::during("summing procs"))
     }
 
     /// The next waiting frames of layers, at most `wanted` of each, in dispatch order.
-    pub async fn windows(
-        &self,
-        layers: &[&str],
-        wanted: &[i32],
-    ) -> Result<Vec<WindowRow>, StoreError> {
+    pub async fn windows(&self, layers: &[&str], wanted: &[i32]) -> Result<Vec<WindowRow>, StoreError> {
         sqlx::query_as(sql!("work/window"))
             .bind(layers)
             .bind(wanted)
@@ -190,10 +154,7 @@ impl Store {
     }
 
     /// What the RunFrames of layers are built from.
-    pub async fn launch_sources(
-        &self,
-        layers: &[&str],
-    ) -> Result<Vec<LaunchSourceRow>, StoreError> {
+    pub async fn launch_sources(&self, layers: &[&str]) -> Result<Vec<LaunchSourceRow>, StoreError> {
         sqlx::query_as(sql!("work/launch_sources"))
             .bind(layers)
             .fetch_all(&self.pool)

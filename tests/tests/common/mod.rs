@@ -9,5 +9,9 @@ pub async fn database() -> PgPool {
     let admin = PgPoolOptions::new().connect("postgres://postgres@127.0.0.1:55432/postgres").await.unwrap();
     let name = format!("t_{}", uuid::Uuid::new_v4().simple());
     sqlx::query(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name} TEMPLATE t"))).execute(&admin).await.unwrap();
-    PgPoolOptions::new().max_connections(10).connect(&format!("postgres://postgres@127.0.0.1:55432/{name}")).await.unwrap()
+    PgPoolOptions::new()
+        .max_connections(10)
+        .connect(&format!("postgres://postgres@127.0.0.1:55432/{name}"))
+        .await
+        .unwrap()
 }

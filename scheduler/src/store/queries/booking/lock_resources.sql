@@ -4,8 +4,10 @@
 -- the folder are those of now, not those of the plan.
 -- $1 host ids, $2 show id, $3 layer ids, $4 job ids.
 WITH hosts AS MATERIALIZED (
-    SELECT h.pk_host, h.pk_alloc, h.str_lock_state, h.int_cores_idle, h.int_mem_idle, h.int_gpus_idle, h.int_gpu_mem_idle
-    FROM host h WHERE h.pk_host = ANY($1) ORDER BY h.pk_host FOR NO KEY UPDATE
+    SELECT h.pk_host, h.pk_alloc, h.str_lock_state = 'OPEN' AND hs.str_state = 'UP' AS open,
+           h.int_cores_idle, h.int_mem_idle, h.int_gpus_idle, h.int_gpu_mem_idle
+    FROM host h JOIN host_stat hs ON hs.pk_host = h.pk_host
+    WHERE h.pk_host = ANY($1) ORDER BY h.pk_host FOR NO KEY UPDATE OF h
 ), subscriptions AS MATERIALIZED (
     SELECT s.pk_alloc, s.int_cores, s.int_gpus, s.int_burst
     FROM subscription s
@@ -31,10 +33,7 @@ WITH hosts AS MATERIALIZED (
       AND (SELECT count(*) FROM folders) >= 0
     ORDER BY p.pk_dept FOR NO KEY UPDATE
 )
-SELECT 1 AS kind, pk_host AS key, pk_alloc AS other,
-       str_lock_state = 'OPEN' AND EXISTS (SELECT FROM host_stat hs WHERE hs.pk_host = hosts.pk_host
-                                           AND hs.str_state = 'UP') AS open,
-       int_cores_idle::int8 AS a, int_mem_idle::int8 AS b, int_gpus_idle::int8 AS c, int_gpu_mem_idle::int8 AS d, NULL AS third
+SELECT 1 AS kind, pk_host AS key, pk_alloc AS other, open, int_cores_idle::int8 AS a, int_mem_idle::int8 AS b, int_gpus_idle::int8 AS c, int_gpu_mem_idle::int8 AS d, NULL AS third
 FROM hosts
 UNION ALL SELECT 2, pk_alloc, NULL, true, int_cores, int_burst, int_gpus, 0, NULL FROM subscriptions
 UNION ALL SELECT 4, pk_job, pk_folder, true, int_cores, int_max_cores, int_gpus, int_max_gpus, pk_dept FROM jobs
