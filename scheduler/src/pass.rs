@@ -262,8 +262,11 @@ async fn carry_out(
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
             let mut booked = book(&context.store, chunk, context.booking).await?;
-            let frames: Vec<_> =
-                booked.bookings.iter().map(|booking| (booking.frame.clone(), booking.show_name.clone())).collect();
+            let frames: Vec<_> = booked
+                .bookings
+                .iter()
+                .map(|booking| (booking.hold.frame.clone(), booking.hold.show_name.clone()))
+                .collect();
             if let Some(launch) = &context.launch {
                 launch(std::mem::take(&mut booked.bookings));
             }

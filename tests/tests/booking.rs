@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
 use cue_scheduler::store::Store;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
+use cue_scheduler_core::launch::Hold;
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
 use sqlx::PgPool;
 use testbed::auditor::audit;
@@ -131,6 +132,10 @@ fn template(job: &str, layer: &str, job_name: &str) -> Arc<LaunchTemplate> {
     Arc::new(LaunchTemplate::parse(source).unwrap())
 }
 
+fn holds(booked: &Booked) -> Vec<Hold> {
+    booked.bookings.iter().map(|booking| booking.hold.clone()).collect()
+}
+
 const HOST: &str = "127.1.0.1";
 const OTHER: &str = "127.1.0.2";
 
@@ -146,11 +151,11 @@ async fn frames_start_procs_exist_and_every_counter_is_exact_after_a_booking() {
     assert_eq!(farm.number("SELECT sum(int_waiting_count)::int8 FROM layer_stat").await, 15);
     let first = &booked.bookings[0];
     let proc: (String, String) = sqlx::query_as("SELECT pk_frame, pk_host FROM proc WHERE pk_proc = $1")
-        .bind(first.proc.as_str())
+        .bind(first.hold.proc.as_str())
         .fetch_one(&farm.pool)
         .await
         .unwrap();
-    assert_eq!((proc.0.as_str(), proc.1.as_str()), (first.frame.as_str(), first.host.as_str()));
+    assert_eq!((proc.0.as_str(), proc.1.as_str()), (first.hold.frame.as_str(), first.hold.host.as_str()));
 }
 
 #[tokio::test]
@@ -305,7 +310,7 @@ async fn a_layer_without_a_version_starts_and_gets_one() {
     let farm = Farm::new().await;
     farm.execute("UPDATE frame SET int_version = NULL WHERE int_number = 1").await;
     let booked = farm.book(&[("one", HOST, 1)]).await;
-    assert_eq!(booked.bookings[0].frame_version, 1);
+    assert_eq!(booked.bookings[0].hold.frame_version, 1);
 }
 
 #[tokio::test]
@@ -325,7 +330,8 @@ async fn the_retry_counter_rises_exactly_for_ends_that_cuebot_counts() {
 async fn undoing_restores_frames_hosts_and_counters() {
     let farm = Farm::new().await;
     let booked = farm.book(&[("one", HOST, 3), ("two", OTHER, 2)]).await;
-    let (undone, kept) = booked.bookings.split_at(3);
+    let holds = holds(&booked);
+    let (undone, kept) = holds.split_at(3);
     assert_eq!(undo(&farm.store, undone).await.unwrap().len(), 3);
     farm.assert_exact().await;
     assert_eq!(farm.number("SELECT count(*) FROM proc").await, kept.len() as i64);
@@ -343,7 +349,7 @@ async fn undoing_gives_back_the_memory_that_the_proc_holds_now() {
     let farm = Farm::new().await;
     let booked = farm.book(&[("one", HOST, 1)]).await;
     farm.execute("UPDATE proc SET int_mem_reserved = int_mem_reserved + 1000").await;
-    undo(&farm.store, &booked.bookings).await.unwrap();
+    undo(&farm.store, &holds(&booked)).await.unwrap();
     farm.assert_exact().await;
 }
 
@@ -352,7 +358,7 @@ async fn undoing_leaves_a_frame_alone_that_has_moved_on() {
     let farm = Farm::new().await;
     let booked = farm.book(&[("one", HOST, 1)]).await;
     farm.execute("UPDATE frame SET int_version = int_version + 1 WHERE str_state = 'RUNNING'").await;
-    assert_eq!(undo(&farm.store, &booked.bookings).await.unwrap().len(), 0);
+    assert_eq!(undo(&farm.store, &holds(&booked)).await.unwrap().len(), 0);
     assert_eq!(farm.number("SELECT count(*) FROM proc").await, 1);
 }
 
@@ -371,8 +377,11 @@ async fn schedulers_at_the_same_time_pass_no_cap_and_book_no_frame_twice() {
         tokio::spawn(async move { book(&store, chunk, SETTINGS).await.unwrap() })
     });
     let all = futures::future::join_all(tasks.collect::<Vec<_>>()).await;
-    let mut frames: Vec<String> =
-        all.into_iter().flat_map(|booked| booked.unwrap().bookings).map(|booking| booking.frame.to_string()).collect();
+    let mut frames: Vec<String> = all
+        .into_iter()
+        .flat_map(|booked| booked.unwrap().bookings)
+        .map(|booking| booking.hold.frame.to_string())
+        .collect();
     let total = frames.len();
     frames.sort_unstable();
     frames.dedup();

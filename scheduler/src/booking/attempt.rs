@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use cue_scheduler_core::domain::cap::{Budget, Cap};
 use cue_scheduler_core::domain::id::{FrameId, LimitId, ProcId};
-use cue_scheduler_core::launch::Booking;
+use cue_scheduler_core::launch::{Booking, Hold};
 use cue_scheduler_core::run_frame::{FrameRef, RunFrame};
 use uuid::Uuid;
 
@@ -42,6 +42,9 @@ pub(super) async fn attempt(
     settings: BookingSettings,
     booked: &mut Booked,
 ) -> Result<Attempt, StoreError> {
+    // Read before the transaction begins, so that it is never later than `proc.ts_booked`: the launch must follow within a
+    // fixed time, and whoever looks for bookings left behind counts that time from there.
+    let committed_at = clock::boottime();
     let mut tx = store.begin().await?;
     let mut refusals = Refusals::default();
 
@@ -76,8 +79,6 @@ pub(super) async fn attempt(
     }
     tx.apply(chunk.show.as_str(), &resources.taken()).await?;
 
-    // Read before the commit is sent: a launch must not be later than a while after the commit, so early is the safe side.
-    let committed_at = clock::boottime();
     if let Err(error) = tx.commit().await {
         if !error.is_unanswered() || !settle_commit(store, &mut candidates).await? {
             return Err(error);
@@ -86,17 +87,16 @@ pub(super) async fn attempt(
     booked.refusals.merge(&refusals);
     booked.bookings.extend(candidates.into_iter().map(|candidate| {
         let host = &chunk.hosts[candidate.slot.host];
-        Booking {
+        let hold = Hold {
             proc: candidate.proc,
             frame: candidate.frame.id,
             frame_version: candidate.started,
             host: host.id.clone(),
             host_name: host.name.clone(),
-            size: candidate.slot.size,
-            run_frame: candidate.run_frame,
-            committed_at,
             show_name: chunk.show_name.clone(),
-        }
+            size: candidate.slot.size,
+        };
+        Booking { hold, run_frame: candidate.run_frame, committed_at, waited_since_ms: None }
     }));
     Ok(Attempt::Committed)
 }

@@ -1,12 +1,12 @@
 //! Undoing bookings whose frame certainly does not run, and asking which still stand.
 //!
-//! The order of locks is that of booking. What is given back to hosts and counters is what the deletion of the procs
+//! The order of locks is that of hold. What is given back to hosts and counters is what the deletion of the procs
 //! returned, never what was booked: memory may have grown since, and a proc that Cuebot has released gives nothing.
 
 use std::collections::{BTreeMap, HashMap};
 
 use cue_scheduler_core::domain::id::ProcId;
-use cue_scheduler_core::launch::Booking;
+use cue_scheduler_core::launch::Hold;
 
 use super::resources::distinct;
 use crate::store::booking::{ApplyColumns, BookingTx, CounterColumns, ResourceRow, kind};
@@ -17,10 +17,10 @@ use crate::store::{Store, StoreError};
 const TRIES: u32 = 8;
 
 /// Takes bookings back, as one transaction per show; answers the procs that were.
-pub async fn undo(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, StoreError> {
+pub async fn undo(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {
     let mut tries = 0;
     loop {
-        match undo_once(store, bookings).await {
+        match undo_once(store, holds).await {
             Err(error) if error.retryable().is_some() && tries < TRIES => {
                 tries += 1;
                 tokio::time::sleep(std::time::Duration::from_millis(u64::from(20 * tries))).await;
@@ -31,29 +31,29 @@ pub async fn undo(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, St
 }
 
 /// Which bookings still stand: the frame runs, and our proc holds it.
-pub async fn still_held(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, StoreError> {
-    let procs: Vec<&str> = bookings.iter().map(|booking| booking.proc.as_str()).collect();
-    let frames: Vec<&str> = bookings.iter().map(|booking| booking.frame.as_str()).collect();
+pub async fn still_held(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {
+    let procs: Vec<&str> = holds.iter().map(|hold| hold.proc.as_str()).collect();
+    let frames: Vec<&str> = holds.iter().map(|hold| hold.frame.as_str()).collect();
     Ok(store.still_held(&procs, &frames).await?.into_iter().map(ProcId::from).collect())
 }
 
-async fn undo_once(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, StoreError> {
+async fn undo_once(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {
     let mut tx = store.begin().await?;
-    let frames: Vec<&str> = bookings.iter().map(|booking| booking.frame.as_str()).collect();
-    let versions: Vec<i32> = bookings.iter().map(|booking| booking.frame_version).collect();
-    let procs: Vec<&str> = bookings.iter().map(|booking| booking.proc.as_str()).collect();
+    let frames: Vec<&str> = holds.iter().map(|hold| hold.frame.as_str()).collect();
+    let versions: Vec<i32> = holds.iter().map(|hold| hold.frame_version).collect();
+    let procs: Vec<&str> = holds.iter().map(|hold| hold.proc.as_str()).collect();
     let locked = tx.lock_started(&frames, &versions, &procs).await?;
-    let ours: HashMap<&str, &Booking> = bookings
+    let ours: HashMap<&str, &Hold> = holds
         .iter()
-        .filter(|booking| locked.iter().any(|frame| frame == booking.frame.as_str()))
-        .map(|booking| (booking.proc.as_str(), booking))
+        .filter(|hold| locked.iter().any(|row| row.pk_frame == hold.frame.as_str()))
+        .map(|hold| (hold.proc.as_str(), hold))
         .collect();
     if ours.is_empty() {
         tx.roll_back().await?;
         return Ok(Vec::new());
     }
-    let layers = distinct(ours.values().map(|booking| booking.run_frame.layer_id.as_str()));
-    let jobs = distinct(ours.values().map(|booking| booking.run_frame.job_id.as_str()));
+    let layers = distinct(locked.iter().map(|row| row.pk_layer.as_str()));
+    let jobs = distinct(locked.iter().map(|row| row.pk_job.as_str()));
     tx.lock_stats(&layers, &jobs).await?;
 
     let mut procs: Vec<&str> = ours.keys().copied().collect();
@@ -71,7 +71,7 @@ async fn undo_once(store: &Store, bookings: &[Booking]) -> Result<Vec<ProcId>, S
     let (frames, versions): (Vec<&str>, Vec<i32>) = deleted
         .iter()
         .filter_map(|proc| ours.get(proc.pk_proc.as_str()))
-        .map(|booking| (booking.frame.as_str(), booking.frame_version))
+        .map(|hold| (hold.frame.as_str(), hold.frame_version))
         .unzip();
     tx.clear_frames(&frames, &versions).await?;
     tx.commit().await?;

@@ -107,3 +107,33 @@ macro_rules! sql {
     };
 }
 pub(crate) use sql;
+
+/// The statements whose plans decide how fast the scheduler is, by name: those of scans, passes, bookings and undos. Tests
+/// hold their plans on a big farm against the indexes that they may use.
+pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
+    macro_rules! hot {
+        ($($name:literal),+ $(,)?) => { vec![$(($name, sql!($name))),+] };
+    }
+    hot![
+        "feed/awake",
+        "work/layers",
+        "work/limits",
+        "work/booked_by_job",
+        "work/booked_by_folder",
+        "work/booked_by_show",
+        "work/window",
+        "work/launch_sources",
+        "work/environments",
+        "hosts/pool",
+        "hosts/tags",
+        "booking/claim",
+        "booking/running_under_limits",
+        "booking/lock_stats",
+        "booking/start_frames",
+        "booking/lock_resources",
+        "booking/apply",
+        "undo/lock_frames",
+        "undo/delete_procs",
+        "undo/clear_frames",
+    ]
+}

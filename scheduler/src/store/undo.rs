@@ -19,6 +19,15 @@ pub struct DeletedProc {
     pub int_gpu_mem_reserved: i64,
 }
 
+/// A frame that is locked to be undone.
+#[derive(Debug, sqlx::FromRow)]
+#[allow(missing_docs, reason = "named as the columns")]
+pub struct LockedFrame {
+    pub pk_frame: String,
+    pub pk_layer: String,
+    pub pk_job: String,
+}
+
 impl Store {
     /// Which of the bookings still stand: (proc, frame) in, procs out.
     pub async fn still_held(&self, procs: &[&str], frames: &[&str]) -> Result<Vec<String>, StoreError> {
@@ -38,8 +47,8 @@ impl BookingTx {
         frames: &[&str],
         versions: &[i32],
         procs: &[&str],
-    ) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar(sql!("undo/lock_frames"))
+    ) -> Result<Vec<LockedFrame>, StoreError> {
+        sqlx::query_as(sql!("undo/lock_frames"))
             .bind(frames)
             .bind(versions)
             .bind(procs)
