@@ -67,35 +67,24 @@ pub struct CapUse {
 
 /// Counts everything anew in one snapshot.
 pub async fn audit(pool: &PgPool) -> Result<Audit, sqlx::Error> {
-    let mut snapshot = pool
-        .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        .await?;
+    let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let audit = Audit {
         counters: differences(&mut snapshot, include_str!("queries/counters.sql")).await?,
         hosts: differences(&mut snapshot, include_str!("queries/hosts.sql")).await?,
         running: differences(&mut snapshot, include_str!("queries/running.sql")).await?,
         counts: differences(&mut snapshot, include_str!("queries/counts.sql")).await?,
-        over_caps: cap_uses(&mut snapshot)
-            .await?
-            .into_iter()
-            .filter(|cap| cap.used > cap.allowed)
-            .collect(),
+        over_caps: cap_uses(&mut snapshot).await?.into_iter().filter(|cap| cap.used > cap.allowed).collect(),
     };
     snapshot.commit().await?;
     Ok(audit)
 }
 
-async fn differences(
-    connection: &mut PgConnection,
-    query: &'static str,
-) -> Result<Vec<Difference>, sqlx::Error> {
+async fn differences(connection: &mut PgConnection, query: &'static str) -> Result<Vec<Difference>, sqlx::Error> {
     sqlx::query_as(query).fetch_all(connection).await
 }
 
 async fn cap_uses(connection: &mut PgConnection) -> Result<Vec<CapUse>, sqlx::Error> {
-    sqlx::query_as(include_str!("queries/caps.sql"))
-        .fetch_all(connection)
-        .await
+    sqlx::query_as(include_str!("queries/caps.sql")).fetch_all(connection).await
 }
 
 impl Audit {
@@ -107,25 +96,15 @@ impl Audit {
     /// Nothing is wrong but counters that are higher than their sums: the state to expect where Cuebot doesn't decrement the
     /// counters of managed shows. Such counters can only refuse work, never let too much in.
     pub fn is_clean_but_for_high_counters(&self) -> bool {
-        self.counters
-            .iter()
-            .all(|counter| counter.found > counter.expected)
-            && self.is_clean_but_for_counters()
+        self.counters.iter().all(|counter| counter.found > counter.expected) && self.is_clean_but_for_counters()
     }
 
     fn is_clean_but_for_counters(&self) -> bool {
-        self.hosts.is_empty()
-            && self.running.is_empty()
-            && self.counts.is_empty()
-            && self.over_caps.is_empty()
+        self.hosts.is_empty() && self.running.is_empty() && self.counts.is_empty() && self.over_caps.is_empty()
     }
 
     fn differences(&self) -> impl Iterator<Item = &Difference> {
-        self.counters
-            .iter()
-            .chain(&self.hosts)
-            .chain(&self.running)
-            .chain(&self.counts)
+        self.counters.iter().chain(&self.hosts).chain(&self.running).chain(&self.counts)
     }
 }
 
@@ -137,11 +116,8 @@ impl fmt::Display for Audit {
         if self.is_clean() {
             return f.write_str("nothing is wrong");
         }
-        let lines: Vec<String> = self
-            .differences()
-            .map(Difference::to_string)
-            .chain(self.over_caps.iter().map(CapUse::to_string))
-            .collect();
+        let lines: Vec<String> =
+            self.differences().map(Difference::to_string).chain(self.over_caps.iter().map(CapUse::to_string)).collect();
         write!(f, "{} things are wrong", lines.len())?;
         for line in lines.iter().take(LINES_SHOWN) {
             write!(f, "\n  {line}")?;
@@ -155,30 +131,15 @@ impl fmt::Display for Audit {
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            what,
-            id,
-            name,
-            found,
-            expected,
-        } = self;
+        let Self { what, id, name, found, expected } = self;
         write!(f, "{what} of {name} ({id}): {found}, should be {expected}")
     }
 }
 
 impl fmt::Display for CapUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            cap,
-            id,
-            name,
-            used,
-            allowed,
-        } = self;
-        write!(
-            f,
-            "{cap} of {name} ({id}): {used} in use, {allowed} allowed"
-        )
+        let Self { cap, id, name, used, allowed } = self;
+        write!(f, "{cap} of {name} ({id}): {used} in use, {allowed} allowed")
     }
 }
 
@@ -198,34 +159,20 @@ mod tests {
 
     #[test]
     fn only_counters_that_are_too_high_are_forgiven() {
-        let high = Audit {
-            counters: vec![difference(200)],
-            ..Audit::default()
-        };
+        let high = Audit { counters: vec![difference(200)], ..Audit::default() };
         assert!(high.is_clean_but_for_high_counters() && !high.is_clean());
-        let low = Audit {
-            counters: vec![difference(0)],
-            ..Audit::default()
-        };
+        let low = Audit { counters: vec![difference(0)], ..Audit::default() };
         assert!(!low.is_clean_but_for_high_counters());
-        let host = Audit {
-            hosts: vec![difference(200)],
-            ..high
-        };
+        let host = Audit { hosts: vec![difference(200)], ..high };
         assert!(!host.is_clean_but_for_high_counters());
     }
 
     #[test]
     fn a_person_is_told_place_and_both_figures_and_not_flooded() {
-        let audit = Audit {
-            counters: vec![difference(200); 50],
-            ..Audit::default()
-        };
+        let audit = Audit { counters: vec![difference(200); 50], ..Audit::default() };
         let text = audit.to_string();
         assert!(
-            text.starts_with(
-                "50 things are wrong\n  job_resource cores of comp (1): 200, should be 100\n"
-            ),
+            text.starts_with("50 things are wrong\n  job_resource cores of comp (1): 200, should be 100\n"),
             "{text}"
         );
         assert!(text.ends_with("and 10 more"), "{text}");

@@ -36,20 +36,13 @@ pub struct CapRecords {
 impl CapRecords {
     /// The caps that were passed.
     pub fn passed(&self) -> impl Iterator<Item = &CapUse> {
-        self.caps
-            .iter()
-            .filter_map(|record| record.furthest_over.as_ref())
+        self.caps.iter().filter_map(|record| record.furthest_over.as_ref())
     }
 }
 
 impl fmt::Display for CapRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} samples, {} caps in use",
-            self.samples,
-            self.caps.len()
-        )?;
+        write!(f, "{} samples, {} caps in use", self.samples, self.caps.len())?;
         for over in self.passed() {
             write!(f, "\n  {over}")?;
         }
@@ -68,10 +61,7 @@ impl Sampler {
     pub fn start(pool: PgPool, interval: Duration) -> Self {
         let stop = CancellationToken::new();
         let task = tokio::spawn(watch(pool, interval, stop.clone()));
-        Self {
-            task,
-            stop: stop.drop_guard(),
-        }
+        Self { task, stop: stop.drop_guard() }
     }
 
     /// Ends the watch and gives what was seen. A sample that failed fails here, since a hole in the watch proves nothing.
@@ -81,11 +71,7 @@ impl Sampler {
     }
 }
 
-async fn watch(
-    pool: PgPool,
-    interval: Duration,
-    stop: CancellationToken,
-) -> Result<CapRecords, sqlx::Error> {
+async fn watch(pool: PgPool, interval: Duration, stop: CancellationToken) -> Result<CapRecords, sqlx::Error> {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut seen = Seen::default();
@@ -114,15 +100,10 @@ impl Seen {
         self.samples += 1;
         for used in uses {
             let key = (used.cap.clone(), used.name.clone(), used.id.clone());
-            let record = self.caps.entry(key).or_insert_with(|| CapRecord {
-                largest: used.clone(),
-                furthest_over: None,
-            });
+            let record =
+                self.caps.entry(key).or_insert_with(|| CapRecord { largest: used.clone(), furthest_over: None });
             let excess = used.used - used.allowed;
-            let before = record
-                .furthest_over
-                .as_ref()
-                .map_or(0, |over| over.used - over.allowed);
+            let before = record.furthest_over.as_ref().map_or(0, |over| over.used - over.allowed);
             if excess > before {
                 record.furthest_over = Some(used.clone());
             }
@@ -133,10 +114,7 @@ impl Seen {
     }
 
     fn into_records(self) -> CapRecords {
-        CapRecords {
-            samples: self.samples,
-            caps: self.caps.into_values().collect(),
-        }
+        CapRecords { samples: self.samples, caps: self.caps.into_values().collect() }
     }
 }
 
@@ -145,13 +123,7 @@ mod tests {
     use super::*;
 
     fn used(used: i64, allowed: i64) -> CapUse {
-        CapUse {
-            cap: "limit".to_owned(),
-            id: "1".to_owned(),
-            name: "licence".to_owned(),
-            used,
-            allowed,
-        }
+        CapUse { cap: "limit".to_owned(), id: "1".to_owned(), name: "licence".to_owned(), used, allowed }
     }
 
     #[test]
@@ -162,13 +134,7 @@ mod tests {
         }
         let records = seen.into_records();
         assert_eq!(records.samples, 5);
-        assert_eq!(
-            records.caps,
-            [CapRecord {
-                largest: used(9, 10),
-                furthest_over: Some(used(8, 5))
-            }]
-        );
+        assert_eq!(records.caps, [CapRecord { largest: used(9, 10), furthest_over: Some(used(8, 5)) }]);
         assert_eq!(records.passed().collect::<Vec<_>>(), [&used(8, 5)]);
     }
 

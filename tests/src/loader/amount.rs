@@ -33,18 +33,14 @@ impl FromStr for Cores {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not an amount of cores; write 4, 0.5 or `150 centicores`");
+        let wrong = || format!("`{text}` is not an amount of cores; write 4, 0.5 or `150 centicores`");
         let text = text.trim();
         if let Some(number) = text.strip_suffix("centicores") {
             return number.trim().parse().map(Self).map_err(|_| wrong());
         }
         let number: f64 = text.parse().map_err(|_| wrong())?;
         let hundredths = (number * 100.0).round();
-        if !number.is_finite()
-            || (hundredths - number * 100.0).abs() > 1e-6
-            || hundredths.abs() > 9e15
-        {
+        if !number.is_finite() || (hundredths - number * 100.0).abs() > 1e-6 || hundredths.abs() > 9e15 {
             return Err(wrong());
         }
         Ok(Self(hundredths as i64))
@@ -63,10 +59,7 @@ impl Serialize for Cores {
 
 impl<'de> Deserialize<'de> for Cores {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Scalar::deserialize(deserializer)?
-            .to_string()
-            .parse()
-            .map_err(de::Error::custom)
+        Scalar::deserialize(deserializer)?.to_string().parse().map_err(de::Error::custom)
     }
 }
 
@@ -95,8 +88,7 @@ impl FromStr for Memory {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong =
-            || format!("`{text}` is not an amount of memory; write `512 MiB`, `4 GiB` or `1 KiB`");
+        let wrong = || format!("`{text}` is not an amount of memory; write `512 MiB`, `4 GiB` or `1 KiB`");
         for (unit, kib) in [("KiB", 1), ("MiB", 1024), ("GiB", 1024 * 1024)] {
             if let Some(number) = text.trim().strip_suffix(unit) {
                 let number: i64 = number.trim().parse().map_err(|_| wrong())?;
@@ -121,10 +113,7 @@ impl Serialize for Memory {
 
 impl<'de> Deserialize<'de> for Memory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Scalar::deserialize(deserializer)?
-            .to_string()
-            .parse()
-            .map_err(de::Error::custom)
+        Scalar::deserialize(deserializer)?.to_string().parse().map_err(de::Error::custom)
     }
 }
 
@@ -153,14 +142,9 @@ mod tests {
 
     #[test]
     fn cores_are_read_in_cores_or_in_named_hundredths() {
-        for (text, centicores) in [
-            ("4", 400),
-            ("0.5", 50),
-            ("1.25", 125),
-            ("-1", -100),
-            ("-1 centicores", -1),
-            ("150 centicores", 150),
-        ] {
+        for (text, centicores) in
+            [("4", 400), ("0.5", 50), ("1.25", 125), ("-1", -100), ("-1 centicores", -1), ("150 centicores", 150)]
+        {
             assert_eq!(text.parse(), Ok(Cores::centicores(centicores)), "{text}");
         }
         for text in ["", "four", "0.001", "1 core", "NaN"] {

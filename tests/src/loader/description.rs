@@ -85,13 +85,7 @@ pub struct ShowDescription {
 
 impl Default for ShowDescription {
     fn default() -> Self {
-        Self {
-            name: String::new(),
-            managed: true,
-            active: true,
-            subscriptions: Vec::new(),
-            folders: Vec::new(),
-        }
+        Self { name: String::new(), managed: true, active: true, subscriptions: Vec::new(), folders: Vec::new() }
     }
 }
 

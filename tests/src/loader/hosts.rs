@@ -100,10 +100,7 @@ fn names(group: &HostGroup, next: &mut u32) -> anyhow::Result<Vec<String>> {
         bail!("there are more hosts than loopback addresses; give `first_address`");
     }
     *next = last.saturating_add(1);
-    Ok((first..=last)
-        .take(group.count as usize)
-        .map(|address| Ipv4Addr::from(address).to_string())
-        .collect())
+    Ok((first..=last).take(group.count as usize).map(|address| Ipv4Addr::from(address).to_string()).collect())
 }
 
 fn push(rows: &mut Rows, group: &HostGroup, allocation: &Allocation, name: String, ids: Ids) {
@@ -112,21 +109,12 @@ fn push(rows: &mut Rows, group: &HostGroup, allocation: &Allocation, name: Strin
     if group.allocation_tag {
         tags.push(("ALLOC", &allocation.tag));
     }
-    tags.extend(
-        group
-            .hardware_tags
-            .iter()
-            .map(|tag| ("HARDWARE", tag.as_str())),
-    );
+    tags.extend(group.hardware_tags.iter().map(|tag| ("HARDWARE", tag.as_str())));
     if group.hostname_tag {
         tags.push(("HOSTNAME", &name));
     }
     tags.extend(group.manual_tags.iter().map(|tag| ("MANUAL", tag.as_str())));
-    let copy = tags
-        .iter()
-        .map(|(_, tag)| *tag)
-        .collect::<Vec<_>>()
-        .join(" ");
+    let copy = tags.iter().map(|(_, tag)| *tag).collect::<Vec<_>>().join(" ");
     for (kind, tag) in tags {
         rows.tag_id.push(ids.id("host_tag", &[&name, kind, tag]));
         rows.tag_host.push(id.clone());
@@ -135,15 +123,13 @@ fn push(rows: &mut Rows, group: &HostGroup, allocation: &Allocation, name: Strin
     }
     rows.id.push(id);
     rows.alloc.push(allocation.id.clone());
-    rows.lock_state
-        .push(if group.locked { "LOCKED" } else { "OPEN" });
+    rows.lock_state.push(if group.locked { "LOCKED" } else { "OPEN" });
     rows.cores.push(group.cores.to_centicores());
     rows.memory.push(group.memory.to_kib());
     rows.gpus.push(group.gpus);
     rows.gpu_memory.push(group.gpu_memory.to_kib());
     rows.thread_mode.push(group.thread_mode.column());
-    rows.tags
-        .push((copy.len() <= TAGS_COPY_LENGTH).then_some(copy));
+    rows.tags.push((copy.len() <= TAGS_COPY_LENGTH).then_some(copy));
     rows.os.push(group.os.clone());
     rows.name.push(name);
 }
@@ -155,20 +141,11 @@ mod tests {
     #[test]
     fn hosts_are_named_by_following_loopback_addresses_unless_named() {
         let mut next = u32::from(FIRST_ADDRESS);
-        let group = |count| HostGroup {
-            count,
-            ..HostGroup::default()
-        };
-        assert_eq!(
-            names(&group(2), &mut next).unwrap(),
-            ["127.16.0.1", "127.16.0.2"]
-        );
+        let group = |count| HostGroup { count, ..HostGroup::default() };
+        assert_eq!(names(&group(2), &mut next).unwrap(), ["127.16.0.1", "127.16.0.2"]);
         assert_eq!(names(&group(1), &mut next).unwrap(), ["127.16.0.3"]);
         assert_eq!(names(&group(0), &mut next).unwrap(), [""; 0]);
-        let named = HostGroup {
-            names: vec!["wolf".to_owned()],
-            ..group(7)
-        };
+        let named = HostGroup { names: vec!["wolf".to_owned()], ..group(7) };
         assert_eq!(names(&named, &mut next).unwrap(), ["wolf"]);
         assert!(names(&group(u32::MAX), &mut next).is_err());
         assert!(names(&group(16_000_000), &mut next).is_err());

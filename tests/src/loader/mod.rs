@@ -63,35 +63,16 @@ pub async fn load(pool: &PgPool, farm: &FarmDescription) -> anyhow::Result<Loade
     let ids = Ids::new(farm.seed, farm.upper_case_ids);
     let mut connection = pool.acquire().await?;
     let mut transaction = connection.begin().await?;
-    let places = places::insert(&mut transaction, farm, ids)
-        .await
-        .context("loading facilities, shows and folders")?;
-    let hosts = hosts::insert(&mut transaction, &farm.hosts, &places, ids)
-        .await
-        .context("loading hosts")?;
-    let mut loaded = submit(
-        &mut transaction,
-        &farm.jobs,
-        &places,
-        ids,
-        work::Submission::Loaded,
-    )
-    .await
-    .context("loading jobs")?;
+    let places = places::insert(&mut transaction, farm, ids).await.context("loading facilities, shows and folders")?;
+    let hosts = hosts::insert(&mut transaction, &farm.hosts, &places, ids).await.context("loading hosts")?;
+    let mut loaded =
+        submit(&mut transaction, &farm.jobs, &places, ids, work::Submission::Loaded).await.context("loading jobs")?;
     transaction.commit().await?;
     loaded.hosts = hosts;
-    loaded.allocations = places
-        .allocations
-        .into_iter()
-        .map(|(name, alloc)| (name, alloc.id))
-        .collect();
+    loaded.allocations = places.allocations.into_iter().map(|(name, alloc)| (name, alloc.id)).collect();
     loaded.facilities = places.facilities;
     loaded.shows = places.shows;
-    loaded.folders = places
-        .folders
-        .into_iter()
-        .map(|(name, folder)| (name, folder.id))
-        .collect();
+    loaded.folders = places.folders.into_iter().map(|(name, folder)| (name, folder.id)).collect();
     loaded.limits = places.limits;
     Ok(loaded)
 }
@@ -106,15 +87,9 @@ pub async fn add_job(pool: &PgPool, seed: u64, job: &JobDescription) -> anyhow::
     let mut transaction = connection.begin().await?;
     let places = places::read(&mut transaction).await?;
     let jobs = std::slice::from_ref(job);
-    let loaded = submit(
-        &mut transaction,
-        jobs,
-        &places,
-        Ids::new(seed, false),
-        work::Submission::Running,
-    )
-    .await
-    .with_context(|| format!("submitting job `{}`", job.name))?;
+    let loaded = submit(&mut transaction, jobs, &places, Ids::new(seed, false), work::Submission::Running)
+        .await
+        .with_context(|| format!("submitting job `{}`", job.name))?;
     transaction.commit().await?;
     Ok(loaded)
 }
@@ -135,10 +110,10 @@ async fn submit(
         for (layer, known) in known.layers {
             let name = format!("{job}/{layer}");
             loaded.layers.insert(name.clone(), known.id);
-            let frames = known.frames.into_iter().map(|frame| LoadedFrame {
-                number: frame.numbers.first().copied().unwrap_or_default(),
-                id: frame.id,
-            });
+            let frames = known
+                .frames
+                .into_iter()
+                .map(|frame| LoadedFrame { number: frame.numbers.first().copied().unwrap_or_default(), id: frame.id });
             loaded.frames.insert(name, frames.collect());
         }
         loaded.jobs.insert(job, known.id);

@@ -73,19 +73,12 @@ impl Places {
 fn look_up<'a, T>(map: &'a BTreeMap<String, T>, kind: &str, name: &str) -> anyhow::Result<&'a T> {
     map.get(name).with_context(|| {
         let known: Vec<&str> = map.keys().take(8).map(String::as_str).collect();
-        format!(
-            "no {kind} is called `{name}`; there are: {}",
-            known.join(", ")
-        )
+        format!("no {kind} is called `{name}`; there are: {}", known.join(", "))
     })
 }
 
 /// Inserts them. The names of one kind must differ.
-pub(super) async fn insert(
-    connection: &mut PgConnection,
-    farm: &FarmDescription,
-    ids: Ids,
-) -> anyhow::Result<Places> {
+pub(super) async fn insert(connection: &mut PgConnection, farm: &FarmDescription, ids: Ids) -> anyhow::Result<Places> {
     let mut places = Places::default();
     let department = ids.id("dept", &["farm"]);
     sqlx::query(include_str!("queries/insert_dept.sql"))
@@ -142,22 +135,10 @@ async fn insert_facilities(
                 .await
                 .with_context(|| format!("allocation `{}`", allocation.name))?;
             let tag = tag.clone();
-            put(
-                &mut places.allocations,
-                "allocation",
-                allocation.name.clone(),
-                Allocation { id, tag },
-            )?;
+            put(&mut places.allocations, "allocation", allocation.name.clone(), Allocation { id, tag })?;
         }
-        places
-            .facility_default
-            .get_or_insert_with(|| facility_id.clone());
-        put(
-            &mut places.facilities,
-            "facility",
-            facility.name.clone(),
-            facility_id,
-        )?;
+        places.facility_default.get_or_insert_with(|| facility_id.clone());
+        put(&mut places.facilities, "facility", facility.name.clone(), facility_id)?;
     }
     Ok(())
 }
@@ -178,12 +159,7 @@ async fn insert_shows(
             .bind(show.active)
             .execute(&mut *connection)
             .await?;
-        put(
-            &mut places.shows,
-            "show",
-            show.name.clone(),
-            show_id.clone(),
-        )?;
+        put(&mut places.shows, "show", show.name.clone(), show_id.clone())?;
         sqlx::query(include_str!("queries/insert_point.sql"))
             .bind(ids.id("point", &[&show.name]))
             .bind(department)
@@ -200,12 +176,7 @@ async fn insert_shows(
                 .bind(subscription.burst.to_centicores())
                 .execute(&mut *connection)
                 .await
-                .with_context(|| {
-                    format!(
-                        "subscription of `{}` to `{}`",
-                        show.name, subscription.allocation
-                    )
-                })?;
+                .with_context(|| format!("subscription of `{}` to `{}`", show.name, subscription.allocation))?;
         }
         insert_folders(connection, show, &show_id, ids, department, places).await?;
     }
@@ -222,26 +193,16 @@ async fn insert_folders(
 ) -> anyhow::Result<()> {
     let root = root_folder(&show.name);
     let mut of_show: HashMap<&str, String> = HashMap::new();
-    let all = std::iter::once((root.as_str(), None, None, None)).chain(show.folders.iter().map(
-        |folder| {
-            let parent = folder.parent.as_deref().unwrap_or(&root);
-            (
-                folder.name.as_str(),
-                Some(parent),
-                folder.max_cores,
-                folder.max_gpus,
-            )
-        },
-    ));
+    let all = std::iter::once((root.as_str(), None, None, None)).chain(show.folders.iter().map(|folder| {
+        let parent = folder.parent.as_deref().unwrap_or(&root);
+        (folder.name.as_str(), Some(parent), folder.max_cores, folder.max_gpus)
+    }));
     for (name, parent, max_cores, max_gpus) in all {
         let id = ids.id("folder", &[&show.name, name]);
         let parent = parent
             .map(|parent| {
                 of_show.get(parent).with_context(|| {
-                    format!(
-                        "folder `{}/{name}` is below `{parent}`, which must come before it",
-                        show.name
-                    )
+                    format!("folder `{}/{name}` is below `{parent}`, which must come before it", show.name)
                 })
             })
             .transpose()?;
@@ -256,22 +217,12 @@ async fn insert_folders(
             .with_context(|| format!("folder `{}/{name}`", show.name))?;
         sqlx::query(include_str!("queries/set_folder_caps.sql"))
             .bind(&id)
-            .bind(i32::try_from(
-                max_cores.map_or(-1, super::amount::Cores::to_centicores),
-            )?)
+            .bind(i32::try_from(max_cores.map_or(-1, super::amount::Cores::to_centicores))?)
             .bind(max_gpus.unwrap_or(-1))
             .execute(&mut *connection)
             .await?;
-        let folder = Folder {
-            id: id.clone(),
-            department: department.to_owned(),
-        };
-        put(
-            &mut places.folders,
-            "folder",
-            format!("{}/{name}", show.name),
-            folder,
-        )?;
+        let folder = Folder { id: id.clone(), department: department.to_owned() };
+        put(&mut places.folders, "folder", format!("{}/{name}", show.name), folder)?;
         of_show.insert(name, id);
     }
     Ok(())
@@ -281,20 +232,13 @@ async fn insert_folders(
 pub(super) async fn read(connection: &mut PgConnection) -> anyhow::Result<Places> {
     let pairs = |rows: Vec<(String, String)>| rows.into_iter().collect::<BTreeMap<_, _>>();
     let facilities: Vec<(String, String)> =
-        sqlx::query_as("SELECT str_name, pk_facility FROM facility")
-            .fetch_all(&mut *connection)
-            .await?;
-    let shows: Vec<(String, String)> = sqlx::query_as("SELECT str_name, pk_show FROM show")
-        .fetch_all(&mut *connection)
-        .await?;
+        sqlx::query_as("SELECT str_name, pk_facility FROM facility").fetch_all(&mut *connection).await?;
+    let shows: Vec<(String, String)> =
+        sqlx::query_as("SELECT str_name, pk_show FROM show").fetch_all(&mut *connection).await?;
     let limits: Vec<(String, String)> =
-        sqlx::query_as("SELECT str_name, pk_limit_record FROM limit_record")
-            .fetch_all(&mut *connection)
-            .await?;
+        sqlx::query_as("SELECT str_name, pk_limit_record FROM limit_record").fetch_all(&mut *connection).await?;
     let folders: Vec<(String, String, String, bool, String)> =
-        sqlx::query_as(include_str!("queries/read_folders.sql"))
-            .fetch_all(&mut *connection)
-            .await?;
+        sqlx::query_as(include_str!("queries/read_folders.sql")).fetch_all(&mut *connection).await?;
     let mut places = Places {
         facility_default: match facilities.as_slice() {
             [(_, id)] => Some(id.clone()),
@@ -307,9 +251,7 @@ pub(super) async fn read(connection: &mut PgConnection) -> anyhow::Result<Places
     };
     for (show, name, id, root, department) in folders {
         let name = if root { root_folder(&show) } else { name };
-        places
-            .folders
-            .insert(format!("{show}/{name}"), Folder { id, department });
+        places.folders.insert(format!("{show}/{name}"), Folder { id, department });
     }
     Ok(places)
 }

@@ -7,9 +7,7 @@
 pub fn parse(text: &str) -> Result<Vec<i64>, String> {
     let mut numbers = Vec::new();
     for section in text.split(',') {
-        let wrong = || {
-            format!("`{section}` in range `{text}` is not a frame range; write 7, 1-10 or 1-10x2")
-        };
+        let wrong = || format!("`{section}` in range `{text}` is not a frame range; write 7, 1-10 or 1-10x2");
         let section = section.trim();
         let (ends, step) = match section.split_once('x') {
             Some((ends, step)) => (ends, step.parse::<i64>().map_err(|_| wrong())?.abs()),
@@ -28,11 +26,7 @@ pub fn parse(text: &str) -> Result<Vec<i64>, String> {
             return Err(wrong());
         }
         let sign = if last < first { -1 } else { 1 };
-        numbers.extend(
-            (0..=steps as i64)
-                .step_by(step as usize)
-                .map(|n| first + sign * n),
-        );
+        numbers.extend((0..=steps as i64).step_by(step as usize).map(|n| first + sign * n));
     }
     Ok(numbers)
 }

@@ -38,11 +38,7 @@ impl Ids {
         let high = mix((hash >> 64) as u64 ^ low);
         let bytes = ((u128::from(high) << 64) | u128::from(low)).to_be_bytes();
         let id = uuid::Builder::from_random_bytes(bytes).into_uuid();
-        if self.upper_case {
-            id.hyphenated().to_string().to_uppercase()
-        } else {
-            id.hyphenated().to_string()
-        }
+        if self.upper_case { id.hyphenated().to_string().to_uppercase() } else { id.hyphenated().to_string() }
     }
 }
 
@@ -121,10 +117,7 @@ mod tests {
         }
         assert_ne!(ids.id("job", &["a", "bc"]), ids.id("job", &["ab", "c"]));
         assert_ne!(ids.id("job", &["a"]), Ids::new(8, false).id("job", &["a"]));
-        assert_eq!(
-            ids.id("job", &["a"]).to_uppercase(),
-            Ids::new(7, true).id("job", &["a"])
-        );
+        assert_eq!(ids.id("job", &["a"]).to_uppercase(), Ids::new(7, true).id("job", &["a"]));
     }
 
     #[test]
@@ -132,13 +125,7 @@ mod tests {
         let mut draws = Draws::new(1);
         let seen: HashSet<i64> = (0..1_000).map(|_| draws.between(-2, 3)).collect();
         assert_eq!(seen, (-2..=3).collect());
-        assert_eq!(
-            Draws::new(3)
-                .distinct(5, 9)
-                .into_iter()
-                .collect::<HashSet<_>>(),
-            (0..5).collect()
-        );
+        assert_eq!(Draws::new(3).distinct(5, 9).into_iter().collect::<HashSet<_>>(), (0..5).collect());
     }
 
     #[test]

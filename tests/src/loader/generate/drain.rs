@@ -3,8 +3,8 @@
 
 use super::super::amount::{Cores, Memory};
 use super::super::description::{
-    AllocationDescription, FacilityDescription, FarmDescription, HostGroup, JobDescription,
-    LayerDescription, ShowDescription, SubscriptionDescription,
+    AllocationDescription, FacilityDescription, FarmDescription, HostGroup, JobDescription, LayerDescription,
+    ShowDescription, SubscriptionDescription,
 };
 use super::super::seeded::Draws;
 
@@ -62,30 +62,19 @@ impl DrainShape {
 /// The farm: one facility and one managed show, with a subscription of 90,000 cores to each allocation.
 pub fn drain(shape: &DrainShape) -> FarmDescription {
     let mut draws = Draws::new(shape.seed);
-    let allocations: Vec<String> = (0..shape.allocations)
-        .map(|n| format!("{}_a{n}", shape.prefix))
-        .collect();
-    let manual: Vec<String> = (0..shape.manual_tags)
-        .map(|n| format!("{}_t{n}", shape.prefix))
-        .collect();
+    let allocations: Vec<String> = (0..shape.allocations).map(|n| format!("{}_a{n}", shape.prefix)).collect();
+    let manual: Vec<String> = (0..shape.manual_tags).map(|n| format!("{}_t{n}", shape.prefix)).collect();
     let show = format!("{}_show", shape.prefix);
-    let hosts = (0..shape.hosts)
-        .map(|n| host(n, &allocations, &manual, &mut draws))
-        .collect();
+    let hosts = (0..shape.hosts).map(|n| host(n, &allocations, &manual, &mut draws)).collect();
     let all_tags: Vec<&String> = manual.iter().chain(&allocations).collect();
-    let jobs = (0..shape.jobs)
-        .map(|n| job(n, shape, &show, &all_tags, &mut draws))
-        .collect();
+    let jobs = (0..shape.jobs).map(|n| job(n, shape, &show, &all_tags, &mut draws)).collect();
     FarmDescription {
         seed: shape.seed,
         facilities: vec![FacilityDescription {
             name: format!("{}_facility", shape.prefix),
             allocations: allocations
                 .iter()
-                .map(|name| AllocationDescription {
-                    name: name.clone(),
-                    ..AllocationDescription::default()
-                })
+                .map(|name| AllocationDescription { name: name.clone(), ..AllocationDescription::default() })
                 .collect(),
         }],
         shows: vec![ShowDescription {
@@ -128,13 +117,7 @@ fn host(n: usize, allocations: &[String], manual: &[String], draws: &mut Draws) 
     }
 }
 
-fn job(
-    n: usize,
-    shape: &DrainShape,
-    show: &str,
-    tags: &[&String],
-    draws: &mut Draws,
-) -> JobDescription {
+fn job(n: usize, shape: &DrainShape, show: &str, tags: &[&String], draws: &mut Draws) -> JobDescription {
     let name = format!("{}_j{n}", shape.prefix);
     let layers = (0..shape.layers_per_job)
         .map(|l| {
@@ -174,24 +157,12 @@ mod tests {
         let farm = drain(&shape);
         assert_eq!(shape.frames(), 6000);
         assert_eq!((farm.hosts.len(), farm.jobs.len()), (1200, 300));
-        let cores: i64 = farm
-            .hosts
-            .iter()
-            .map(|host| host.cores.to_centicores())
-            .sum();
+        let cores: i64 = farm.hosts.iter().map(|host| host.cores.to_centicores()).sum();
         assert!((cores / 100 - 86_400).abs() < 3_000, "{cores}");
-        let asked: i64 = farm
-            .jobs
-            .iter()
-            .flat_map(|job| &job.layers)
-            .map(|layer| layer.min_cores.to_centicores() * 5)
-            .sum();
+        let asked: i64 =
+            farm.jobs.iter().flat_map(|job| &job.layers).map(|layer| layer.min_cores.to_centicores() * 5).sum();
         assert!((asked / 100 - 22_500).abs() < 1_500, "{asked}");
-        let untagged = farm
-            .hosts
-            .iter()
-            .filter(|host| host.manual_tags.is_empty())
-            .count();
+        let untagged = farm.hosts.iter().filter(|host| host.manual_tags.is_empty()).count();
         assert!((350..450).contains(&untagged), "{untagged}");
     }
 
@@ -200,12 +171,6 @@ mod tests {
         let small = DrainShape::default().scaled(0.01);
         assert_eq!((small.hosts, small.jobs), (12, 3));
         assert_eq!(drain(&small), drain(&small));
-        assert_ne!(
-            drain(&small),
-            drain(&DrainShape {
-                seed: 1,
-                ..small.clone()
-            })
-        );
+        assert_ne!(drain(&small), drain(&DrainShape { seed: 1, ..small.clone() }));
     }
 }

@@ -3,9 +3,8 @@
 
 use super::super::amount::{Cores, Memory};
 use super::super::description::{
-    AllocationDescription, FacilityDescription, FarmDescription, HostGroup, JobDescription,
-    LayerDependency, LayerDependencyKind, LayerDescription, ShowDescription,
-    SubscriptionDescription,
+    AllocationDescription, FacilityDescription, FarmDescription, HostGroup, JobDescription, LayerDependency,
+    LayerDependencyKind, LayerDescription, ShowDescription, SubscriptionDescription,
 };
 use super::super::seeded::Draws;
 
@@ -42,9 +41,7 @@ impl Default for MixShape {
 impl MixShape {
     /// The same proportions with more or fewer hosts and frames; every class keeps one host.
     pub fn scaled(mut self, factor: f64) -> Self {
-        self.hosts = self
-            .hosts
-            .map(|n| ((f64::from(n) * factor).round() as u32).max(1));
+        self.hosts = self.hosts.map(|n| ((f64::from(n) * factor).round() as u32).max(1));
         self.frames = ((self.frames as f64 * factor).round() as usize).max(1);
         self
     }
@@ -91,10 +88,7 @@ pub fn mix(shape: &MixShape) -> FarmDescription {
             ..HostGroup::default()
         })
         .collect();
-    let total: i64 = hosts
-        .iter()
-        .map(|group| group.cores.to_centicores() * i64::from(group.count))
-        .sum();
+    let total: i64 = hosts.iter().map(|group| group.cores.to_centicores() * i64::from(group.count)).sum();
     let shows = PRIORITIES
         .iter()
         .map(|priority| ShowDescription {
@@ -206,15 +200,9 @@ mod tests {
         let farm = mix(&MixShape::default());
         let layers: Vec<_> = farm.jobs.iter().flat_map(|job| &job.layers).collect();
         for (cores, share, _, _) in &LAYER_MIX[..4] {
-            let found = layers
-                .iter()
-                .filter(|layer| layer.min_cores == Cores::whole(*cores))
-                .count();
+            let found = layers.iter().filter(|layer| layer.min_cores == Cores::whole(*cores)).count();
             let percent = found as f64 * 100.0 / layers.len() as f64;
-            assert!(
-                (percent - *share as f64 / 100.0).abs() < 6.0,
-                "{cores} cores: {percent} %"
-            );
+            assert!((percent - *share as f64 / 100.0).abs() < 6.0, "{cores} cores: {percent} %");
         }
         let hosts: u32 = farm.hosts.iter().map(|group| group.count).sum();
         assert_eq!(hosts, 1553);
@@ -222,39 +210,21 @@ mod tests {
 
     #[test]
     fn the_mix_holds_exactly_the_wanted_frames() {
-        let farm = mix(&MixShape {
-            frames: 1001,
-            ..MixShape::default()
-        });
+        let farm = mix(&MixShape { frames: 1001, ..MixShape::default() });
         let frames: usize = farm
             .jobs
             .iter()
             .flat_map(|job| &job.layers)
-            .map(|layer| {
-                layer
-                    .range
-                    .trim_start_matches("1-")
-                    .parse::<usize>()
-                    .unwrap()
-            })
+            .map(|layer| layer.range.trim_start_matches("1-").parse::<usize>().unwrap())
             .sum();
         assert_eq!(frames, 1001);
     }
 
     #[test]
     fn dependent_layers_form_a_tree_of_three_branches() {
-        let farm = mix(&MixShape {
-            dependencies: true,
-            ..MixShape::default()
-        });
+        let farm = mix(&MixShape { dependencies: true, ..MixShape::default() });
         let job = farm.jobs.iter().find(|job| job.layers.len() == 10).unwrap();
-        let parents: Vec<&str> = job.layers[1..]
-            .iter()
-            .map(|layer| layer.after[0].layer.as_str())
-            .collect();
-        assert_eq!(
-            parents,
-            ["l0", "l0", "l0", "l1", "l1", "l1", "l2", "l2", "l2"]
-        );
+        let parents: Vec<&str> = job.layers[1..].iter().map(|layer| layer.after[0].layer.as_str()).collect();
+        assert_eq!(parents, ["l0", "l0", "l0", "l1", "l1", "l1", "l2", "l2", "l2"]);
     }
 }

@@ -35,21 +35,11 @@ struct Ends<'a> {
 }
 
 impl DependRows {
-    fn push(
-        &mut self,
-        kind: &'static str,
-        parent: Option<&str>,
-        ends: Ends<'_>,
-        ids: Ids,
-    ) -> String {
+    fn push(&mut self, kind: &'static str, parent: Option<&str>, ends: Ends<'_>, ids: Ids) -> String {
         let (layer_on, layer_er) = ends.layer.unzip();
         let (frame_on, frame_er) = ends.frame.unzip();
         let names = [kind, ends.job.0, ends.job.1].into_iter();
-        let names = names.chain(
-            [layer_on, layer_er, frame_on, frame_er]
-                .into_iter()
-                .flatten(),
-        );
+        let names = names.chain([layer_on, layer_er, frame_on, frame_er].into_iter().flatten());
         let id = ids.id("depend", &names.collect::<Vec<_>>());
         self.id.push(id.clone());
         self.parent.push(parent.map(str::to_owned));
@@ -65,17 +55,7 @@ impl DependRows {
 }
 
 /// Job and its id, layer and its id, range, chunk, frame, number, whether it has ended well.
-type FrameRow = (
-    String,
-    String,
-    String,
-    String,
-    String,
-    i64,
-    String,
-    i64,
-    bool,
-);
+type FrameRow = (String, String, String, String, String, i64, String, i64, bool);
 
 /// The jobs of the database that the new ones wait for.
 pub(in super::super) async fn read_others(
@@ -87,9 +67,7 @@ pub(in super::super) async fn read_others(
         .iter()
         .flat_map(|job| {
             let layers = job.layers.iter().flat_map(|layer| &layer.after);
-            layers
-                .filter_map(|after| after.job.as_ref())
-                .chain(&job.after_jobs)
+            layers.filter_map(|after| after.job.as_ref()).chain(&job.after_jobs)
         })
         .filter(|name| !known.contains_key(*name))
         .map(String::as_str)
@@ -98,37 +76,20 @@ pub(in super::super) async fn read_others(
     if names.is_empty() {
         return Ok(others);
     }
-    let rows: Vec<FrameRow> = sqlx::query_as(include_str!("../queries/read_job_frames.sql"))
-        .bind(&names)
-        .fetch_all(connection)
-        .await?;
+    let rows: Vec<FrameRow> =
+        sqlx::query_as(include_str!("../queries/read_job_frames.sql")).bind(&names).fetch_all(connection).await?;
     let mut numbers: HashMap<String, HashMap<i64, Vec<i64>>> = HashMap::new();
     for (job, job_id, layer, layer_id, range, chunk, id, number, done) in rows {
         if !numbers.contains_key(&layer_id) {
             let chunks = chunks(&range, u32::try_from(chunk)?)?;
-            let by_first = chunks
-                .into_iter()
-                .filter_map(|chunk| Some((*chunk.first()?, chunk)));
+            let by_first = chunks.into_iter().filter_map(|chunk| Some((*chunk.first()?, chunk)));
             numbers.insert(layer_id.clone(), by_first.collect());
         }
-        let chunk = numbers
-            .get(&layer_id)
-            .and_then(|chunks| chunks.get(&number));
+        let chunk = numbers.get(&layer_id).and_then(|chunks| chunks.get(&number));
         let chunk = chunk.cloned().unwrap_or_else(|| vec![number]);
-        let job: &mut KnownJob = others.entry(job).or_insert_with(|| KnownJob {
-            id: job_id,
-            layers: BTreeMap::new(),
-        });
-        let layer = job.layers.entry(layer).or_insert_with(|| KnownLayer {
-            id: layer_id,
-            frames: Vec::new(),
-        });
-        layer.frames.push(KnownFrame {
-            id,
-            numbers: chunk,
-            done,
-            row: None,
-        });
+        let job: &mut KnownJob = others.entry(job).or_insert_with(|| KnownJob { id: job_id, layers: BTreeMap::new() });
+        let layer = job.layers.entry(layer).or_insert_with(|| KnownLayer { id: layer_id, frames: Vec::new() });
+        layer.frames.push(KnownFrame { id, numbers: chunk, done, row: None });
     }
     Ok(others)
 }
@@ -140,31 +101,17 @@ pub(in super::super) fn build(
     ids: Ids,
     rows: &mut Rows,
 ) -> anyhow::Result<()> {
-    let Rows {
-        known,
-        frames,
-        depends,
-        ..
-    } = rows;
-    let find_job = |name: &str| {
-        known
-            .get(name)
-            .or_else(|| others.get(name))
-            .with_context(|| format!("no job is called `{name}`"))
-    };
+    let Rows { known, frames, depends, .. } = rows;
+    let find_job =
+        |name: &str| known.get(name).or_else(|| others.get(name)).with_context(|| format!("no job is called `{name}`"));
     for job in jobs {
         let er_job = find_job(&job.name)?;
         for name in &job.after_jobs {
-            let on_job =
-                find_job(name).with_context(|| format!("job `{}` waits for it", job.name))?;
+            let on_job = find_job(name).with_context(|| format!("job `{}` waits for it", job.name))?;
             if on_job.layers.values().all(KnownLayer::done) {
                 continue;
             }
-            let ends = Ends {
-                job: (&on_job.id, &er_job.id),
-                layer: None,
-                frame: None,
-            };
+            let ends = Ends { job: (&on_job.id, &er_job.id), layer: None, frame: None };
             depends.push("JOB_ON_JOB", None, ends, ids);
             for layer in er_job.layers.values() {
                 hold(&mut frames.depends, &layer.frames);
@@ -175,33 +122,20 @@ pub(in super::super) fn build(
             for after in &layer.after {
                 let on_name = after.job.as_ref().unwrap_or(&job.name);
                 let on_job = find_job(on_name)?;
-                let on_layer = find_layer(on_job, &after.layer).with_context(|| {
-                    format!(
-                        "layer `{}/{}` waits for it in job `{on_name}`",
-                        job.name, layer.name
-                    )
-                })?;
+                let on_layer = find_layer(on_job, &after.layer)
+                    .with_context(|| format!("layer `{}/{}` waits for it in job `{on_name}`", job.name, layer.name))?;
                 if on_layer.done() {
                     continue;
                 }
-                let ends = Ends {
-                    job: (&on_job.id, &er_job.id),
-                    layer: Some((&on_layer.id, &er_layer.id)),
-                    frame: None,
-                };
+                let ends =
+                    Ends { job: (&on_job.id, &er_job.id), layer: Some((&on_layer.id, &er_layer.id)), frame: None };
                 match after.kind {
                     LayerDependencyKind::LayerOnLayer => {
                         depends.push("LAYER_ON_LAYER", None, ends, ids);
                         hold(&mut frames.depends, &er_layer.frames);
                     }
                     LayerDependencyKind::FrameByFrame => {
-                        frame_by_frame(
-                            depends,
-                            &mut frames.depends,
-                            ends,
-                            (on_layer, er_layer),
-                            ids,
-                        );
+                        frame_by_frame(depends, &mut frames.depends, ends, (on_layer, er_layer), ids);
                     }
                 }
             }
@@ -217,9 +151,7 @@ impl KnownLayer {
 }
 
 fn find_layer<'a>(job: &'a KnownJob, name: &str) -> anyhow::Result<&'a KnownLayer> {
-    job.layers
-        .get(name)
-        .with_context(|| format!("no layer is called `{name}`"))
+    job.layers.get(name).with_context(|| format!("no layer is called `{name}`"))
 }
 
 fn hold(depend_counts: &mut [i64], frames: &[KnownFrame]) {
@@ -241,22 +173,12 @@ fn frame_by_frame(
     }
     let parent = depends.push("FRAME_BY_FRAME", None, ends, ids);
     for frame in &er.frames {
-        let mut indexes: Vec<usize> = frame
-            .numbers
-            .iter()
-            .filter_map(|number| by_number.get(number).copied())
-            .collect();
+        let mut indexes: Vec<usize> =
+            frame.numbers.iter().filter_map(|number| by_number.get(number).copied()).collect();
         indexes.sort_unstable();
         indexes.dedup();
-        for other in indexes
-            .into_iter()
-            .map(|index| &on.frames[index])
-            .filter(|other| !other.done)
-        {
-            let ends = Ends {
-                frame: Some((&other.id, &frame.id)),
-                ..ends
-            };
+        for other in indexes.into_iter().map(|index| &on.frames[index]).filter(|other| !other.done) {
+            let ends = Ends { frame: Some((&other.id, &frame.id)), ..ends };
             depends.push("FRAME_ON_FRAME", Some(&parent), ends, ids);
             hold(depend_counts, std::slice::from_ref(frame));
         }

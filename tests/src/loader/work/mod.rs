@@ -127,19 +127,13 @@ pub(super) fn build(jobs: &[JobDescription], places: &Places, ids: Ids) -> anyho
     Ok(rows)
 }
 
-fn push_job(
-    rows: &mut Rows,
-    job: &JobDescription,
-    places: &Places,
-    ids: Ids,
-) -> anyhow::Result<()> {
+fn push_job(rows: &mut Rows, job: &JobDescription, places: &Places, ids: Ids) -> anyhow::Result<()> {
     let id = ids.id("job", &[&job.name]);
     let folder = places.folder(&job.show, job.folder.as_deref())?;
     let to = &mut rows.jobs;
     to.folder.push(folder.id.clone());
     to.show.push(places.show(&job.show)?.to_owned());
-    to.facility
-        .push(places.facility(job.facility.as_deref())?.to_owned());
+    to.facility.push(places.facility(job.facility.as_deref())?.to_owned());
     to.dept.push(folder.department.clone());
     to.name.push(job.name.clone());
     to.shot.push(job.shot.clone());
@@ -153,10 +147,8 @@ fn push_job(
     to.os.push(job.os.clone());
     to.loki_url.push(job.loki_url.clone());
     to.layers.push(i32::try_from(job.layers.len())?);
-    to.min_cores
-        .push(i32::try_from(job.min_cores.to_centicores())?);
-    to.max_cores
-        .push(i32::try_from(job.max_cores.to_centicores())?);
+    to.min_cores.push(i32::try_from(job.min_cores.to_centicores())?);
+    to.max_cores.push(i32::try_from(job.max_cores.to_centicores())?);
     to.max_gpus.push(job.max_gpus);
     to.priority.push(job.priority);
     to.id.push(id.clone());
@@ -164,18 +156,12 @@ fn push_job(
         let env_id = ids.id("job_env", &[&job.name, key]);
         push_all(&mut rows.job_env, [&env_id, &id, key, value]);
     }
-    let mut known = KnownJob {
-        id,
-        layers: BTreeMap::new(),
-    };
+    let mut known = KnownJob { id, layers: BTreeMap::new() };
     for (order, layer) in job.layers.iter().enumerate() {
         let pushed = push_layer(rows, job, &known.id, order, layer, places, ids)
             .with_context(|| format!("layer `{}`", layer.name))?;
         if known.layers.insert(layer.name.clone(), pushed).is_some() {
-            bail!(
-                "two layers are called `{}`; their names must differ",
-                layer.name
-            );
+            bail!("two layers are called `{}`; their names must differ", layer.name);
         }
     }
     if rows.known.insert(job.name.clone(), known).is_some() {
@@ -203,8 +189,7 @@ fn push_layer(
     to.chunk.push(layer.chunk.into());
     to.order.push(i64::try_from(order)? + 1);
     to.min_cores.push(layer.min_cores.to_centicores());
-    to.max_cores
-        .push(i32::try_from(layer.max_cores.to_centicores())?);
+    to.max_cores.push(i32::try_from(layer.max_cores.to_centicores())?);
     to.memory.push(layer.memory.to_kib());
     to.gpus.push(layer.gpus);
     to.gpu_memory.push(layer.gpu_memory.to_kib());
@@ -219,15 +204,9 @@ fn push_layer(
     }
     for limit in &layer.limits {
         let limit_id = ids.id("layer_limit", &[&job.name, &layer.name, limit]);
-        push_all(
-            &mut rows.layer_limits,
-            [&limit_id, &id, places.limit(limit)?],
-        );
+        push_all(&mut rows.layer_limits, [&limit_id, &id, places.limit(limit)?]);
     }
-    let mut known = KnownLayer {
-        id,
-        frames: Vec::new(),
-    };
+    let mut known = KnownLayer { id, frames: Vec::new() };
     for (order, numbers) in chunks(&layer.range, layer.chunk)?.into_iter().enumerate() {
         let Some(&number) = numbers.first() else {
             continue;
@@ -243,12 +222,7 @@ fn push_layer(
         to.number.push(number);
         to.order.push(i32::try_from(order)? + 1);
         to.depends.push(0);
-        known.frames.push(KnownFrame {
-            id: frame_id,
-            numbers,
-            done: false,
-            row,
-        });
+        known.frames.push(KnownFrame { id: frame_id, numbers, done: false, row });
     }
     Ok(known)
 }
@@ -259,10 +233,7 @@ fn chunks(range: &str, chunk: u32) -> anyhow::Result<Vec<Vec<i64>>> {
         bail!("chunk is 0; the least is 1");
     }
     let numbers = range::parse(range).map_err(anyhow::Error::msg)?;
-    Ok(numbers
-        .chunks(chunk as usize)
-        .map(<[i64]>::to_vec)
-        .collect())
+    Ok(numbers.chunks(chunk as usize).map(<[i64]>::to_vec).collect())
 }
 
 fn push_all<const N: usize>(columns: &mut [Vec<String>; N], row: [&str; N]) {
@@ -272,48 +243,20 @@ fn push_all<const N: usize>(columns: &mut [Vec<String>; N], row: [&str; N]) {
 }
 
 /// Inserts all rows and opens the jobs.
-pub(super) async fn insert(
-    connection: &mut PgConnection,
-    rows: &Rows,
-    submission: Submission,
-) -> anyhow::Result<()> {
+pub(super) async fn insert(connection: &mut PgConnection, rows: &Rows, submission: Submission) -> anyhow::Result<()> {
     insert_jobs(connection, rows).await?;
     insert_layers(connection, rows).await?;
     insert_frames(connection, &rows.frames, submission).await?;
     dependencies::insert(connection, &rows.depends).await?;
     if submission == Submission::Running {
-        run(
-            connection,
-            include_str!("../queries/open_frames.sql"),
-            &rows.jobs.id,
-        )
-        .await?;
+        run(connection, include_str!("../queries/open_frames.sql"), &rows.jobs.id).await?;
     }
-    run(
-        connection,
-        include_str!("../queries/count_layers.sql"),
-        &rows.jobs.id,
-    )
-    .await?;
-    run(
-        connection,
-        include_str!("../queries/count_jobs.sql"),
-        &rows.jobs.id,
-    )
-    .await?;
-    run(
-        connection,
-        include_str!("../queries/open_jobs.sql"),
-        &rows.jobs.id,
-    )
-    .await
+    run(connection, include_str!("../queries/count_layers.sql"), &rows.jobs.id).await?;
+    run(connection, include_str!("../queries/count_jobs.sql"), &rows.jobs.id).await?;
+    run(connection, include_str!("../queries/open_jobs.sql"), &rows.jobs.id).await
 }
 
-async fn run(
-    connection: &mut PgConnection,
-    query: &'static str,
-    jobs: &[String],
-) -> anyhow::Result<()> {
+async fn run(connection: &mut PgConnection, query: &'static str, jobs: &[String]) -> anyhow::Result<()> {
     sqlx::query(query).bind(jobs).execute(connection).await?;
     Ok(())
 }
@@ -348,12 +291,7 @@ async fn insert_jobs(connection: &mut PgConnection, rows: &Rows) -> anyhow::Resu
         .bind(&jobs.priority)
         .execute(&mut *connection)
         .await?;
-    insert_texts(
-        connection,
-        include_str!("../queries/insert_job_env.sql"),
-        &rows.job_env,
-    )
-    .await
+    insert_texts(connection, include_str!("../queries/insert_job_env.sql"), &rows.job_env).await
 }
 
 async fn insert_layers(connection: &mut PgConnection, rows: &Rows) -> anyhow::Result<()> {
@@ -378,18 +316,8 @@ async fn insert_layers(connection: &mut PgConnection, rows: &Rows) -> anyhow::Re
         .bind(&layers.timeout)
         .execute(&mut *connection)
         .await?;
-    insert_texts(
-        connection,
-        include_str!("../queries/insert_layer_env.sql"),
-        &rows.layer_env,
-    )
-    .await?;
-    insert_texts(
-        connection,
-        include_str!("../queries/insert_layer_limits.sql"),
-        &rows.layer_limits,
-    )
-    .await
+    insert_texts(connection, include_str!("../queries/insert_layer_env.sql"), &rows.layer_env).await?;
+    insert_texts(connection, include_str!("../queries/insert_layer_limits.sql"), &rows.layer_limits).await
 }
 
 async fn insert_frames(
