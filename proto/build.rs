@@ -1,39 +1,20 @@
-//! Turns the `.proto` files into Rust. The compiler is a library, so nobody has to install one.
+//! Compiles the `.proto` files of this folder. `protox` is a compiler in Rust, so no `protoc` has to be installed.
 
 use std::path::PathBuf;
+use std::{env, error, fs};
 
-const FILES: [&str; 6] = [
-    "rqd.proto",
-    "report.proto",
-    "host.proto",
-    "job.proto",
-    "depend.proto",
-    "renderPartition.proto",
-];
+use prost::Message as _;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed=build.rs");
+const FILES: [&str; 6] =
+    ["rqd.proto", "report.proto", "host.proto", "job.proto", "depend.proto", "render_partition.proto"];
+
+fn main() -> Result<(), Box<dyn error::Error>> {
+    let descriptors = protox::compile(FILES, ["."])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure().compile_fds(descriptors)?;
     for file in FILES {
         println!("cargo::rerun-if-changed={file}");
     }
-
-    let mut compiler = protox::Compiler::new(["."])?;
-    compiler
-        .include_imports(true)
-        .include_source_info(true)
-        .open_files(FILES)?;
-
-    let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    tonic_prost_build::configure()
-        // The order of a map's entries on the wire is then the same every time, which makes messages comparable as bytes.
-        .btree_map(".")
-        .compile_fds(compiler.file_descriptor_set())?;
-
-    // Comments are for the generated code only; the descriptors that the crate carries do without.
-    compiler.include_source_info(false);
-    std::fs::write(
-        out.join("descriptors.bin"),
-        compiler.encode_file_descriptor_set(),
-    )?;
     Ok(())
 }

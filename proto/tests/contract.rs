@@ -95,16 +95,9 @@ fn fields(message: &DescriptorProto) -> String {
         .map(|field| {
             let kind = match field.r#type() {
                 Type::Message | Type::Enum => field.type_name().to_owned(),
-                other => other
-                    .as_str_name()
-                    .trim_start_matches("TYPE_")
-                    .to_lowercase(),
+                other => other.as_str_name().trim_start_matches("TYPE_").to_lowercase(),
             };
-            let many = if field.label() == Label::Repeated {
-                "*"
-            } else {
-                ""
-            };
+            let many = if field.label() == Label::Repeated { "*" } else { "" };
             format!("{} {} {many}{kind}", field.number(), field.name())
         })
         .collect::<Vec<_>>()
@@ -125,11 +118,7 @@ fn the_fields_of_the_messages_in_use_have_their_numbers_and_types() {
              23 num_gpus int32\n24 children .report.ChildrenProcStats\n25 os string\n26 soft_memory_limit int64\n\
              27 hard_memory_limit int64\n28 pid int32\n29 loki_url string",
         ),
-        (
-            "rqd",
-            "RqdStaticKillRunningFrameRequest",
-            "1 frame_id string\n2 message string",
-        ),
+        ("rqd", "RqdStaticKillRunningFrameRequest", "1 frame_id string\n2 message string"),
         (
             "report",
             "RenderHost",
@@ -148,19 +137,11 @@ fn the_fields_of_the_messages_in_use_have_their_numbers_and_types() {
              14 llu_time int64\n15 num_gpus int32\n16 max_used_gpu_memory int64\n17 used_gpu_memory int64\n\
              18 children .report.ChildrenProcStats\n19 used_swap_memory int64\n20 max_pss int64\n21 pss int64",
         ),
-        (
-            "report",
-            "Stat",
-            "1 rss int64\n2 vsize int64\n3 state string\n4 name string\n5 pid string\n6 pss int64",
-        ),
+        ("report", "Stat", "1 rss int64\n2 vsize int64\n3 state string\n4 name string\n5 pid string\n6 pss int64"),
     ];
     for (package, name, expected) in cases {
         let file = file(package);
-        let message = file
-            .message_type
-            .iter()
-            .find(|message| message.name() == name)
-            .unwrap();
+        let message = file.message_type.iter().find(|message| message.name() == name).unwrap();
         assert_eq!(fields(message), expected, "{package}.{name}");
     }
 }
@@ -174,22 +155,13 @@ fn there_is_every_message_of_the_two_packages_that_reach_the_wire() {
 
 #[test]
 fn enumerations_have_the_names_that_the_database_stores() {
-    assert_eq!(
-        host::HardwareState::RebootWhenIdle.as_str_name(),
-        "REBOOT_WHEN_IDLE"
-    );
+    assert_eq!(host::HardwareState::RebootWhenIdle.as_str_name(), "REBOOT_WHEN_IDLE");
     assert_eq!(host::LockState::NimbyLocked.as_str_name(), "NIMBY_LOCKED");
     assert_eq!(host::ThreadMode::Variable as i32, 2);
     assert_eq!(host::HostTagType::Hostname.as_str_name(), "HOSTNAME");
-    assert_eq!(
-        job::FrameState::from_str_name("CHECKPOINT"),
-        Some(job::FrameState::Checkpoint)
-    );
+    assert_eq!(job::FrameState::from_str_name("CHECKPOINT"), Some(job::FrameState::Checkpoint));
     assert_eq!(job::FrameState::Eaten as i32, 6);
     assert_eq!(job::FrameExitStatus::SkipRetry as i32, 286);
     assert_eq!(depend::DependType::LayerOnSimFrame as i32, 11);
-    assert_eq!(
-        render_partition::RenderPartitionType::FramePartition as i32,
-        2
-    );
+    assert_eq!(render_partition::RenderPartitionType::FramePartition as i32, 2);
 }

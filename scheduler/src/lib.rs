@@ -1,1 +1,12 @@
-//! placeholder
+//! cue-scheduler: books OpenCue's frames onto render hosts.
+//!
+//! Data goes one way: [`feed`] says whose turn it is, [`snapshot`] reads the pool, the core crate plans, [`booking`] asks the
+//! database, [`launch`] tells the agents. [`pass`] is the one place that knows this order.
+
+pub mod booking;
+pub mod engine;
+pub mod feed;
+pub mod launch;
+pub mod pass;
+pub mod snapshot;
+pub mod store;

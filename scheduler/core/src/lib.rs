@@ -4,7 +4,11 @@
 //! where, and [`reason::Reason`] says why the rest waits. No clock, no database, no network and no randomness: what
 //! depends on time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
 
+pub mod cluster;
 pub mod domain;
+pub mod frame_set;
+pub mod launch;
 pub mod planning;
 pub mod reason;
+pub mod run_frame;
 pub mod snapshot;

@@ -62,12 +62,7 @@ impl Centicores {
 
     /// Rounded up to a whole core, since the Rust agent refuses fractions.
     pub const fn round_up(self) -> Self {
-        Self(
-            self.0
-                .saturating_add(99)
-                .div_euclid(100)
-                .saturating_mul(100),
-        )
+        Self(self.0.saturating_add(99).div_euclid(100).saturating_mul(100))
     }
 
     /// Rounded down to a whole core.

@@ -30,11 +30,7 @@ impl Cap {
 
     /// `folder_resource.int_max_cores` in centicores, or `int_max_gpus`.
     pub fn of_folder(max: i64) -> Self {
-        if max < 0 {
-            Self::Unlimited
-        } else {
-            Self::AtMost(max)
-        }
+        if max < 0 { Self::Unlimited } else { Self::AtMost(max) }
     }
 
     /// `limit_record.int_max_value` in running frames; null allows nothing.

@@ -54,9 +54,5 @@ pub struct HostTag {
 /// dropped. One parser for the whole program, so that no two places can disagree.
 pub fn parse_layer_tags(text: &str) -> Vec<Arc<str>> {
     let joined: String = text.chars().filter(|c| *c != ' ').collect();
-    joined
-        .split('|')
-        .filter(|tag| !tag.is_empty())
-        .map(Arc::from)
-        .collect()
+    joined.split('|').filter(|tag| !tag.is_empty()).map(Arc::from).collect()
 }

@@ -1,0 +1,29 @@
+# Every routine of the project. Each target does its own set-up: a fresh machine needs Rust, a C compiler and Python 3.
+.PHONY: help demo test lint bench clean
+
+help:
+	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (about 2 minutes)"
+	@echo "make test    all tests"
+	@echo "make lint    formatting and clippy"
+	@echo "make bench   the benchmarks, as ratios against what was measured in the same run (release build)"
+	@echo "make clean   removes everything that was built or fetched"
+
+demo:
+	cargo build --locked --workspace --bins
+	cargo run --locked --quiet --package cue-scheduler-testbed --bin demo
+
+# The programs are built first: tests start them as a user would.
+test:
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- --deny warnings
+
+bench:
+	cargo build --locked --release --workspace --bins
+	cargo run --locked --quiet --release --package cue-scheduler-testbed --bin bench -- $(if $(ONLY),--only $(ONLY)) $(if $(SCALE),--scale $(SCALE))
+
+clean:
+	cargo clean

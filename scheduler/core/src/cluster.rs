@@ -1,0 +1,216 @@
+//! Clusters and pools: under which tags work is looked for, and which hosts are planned together.
+//!
+//! A *cluster* is what the retired scheduler visited: one allocation tag of a show, or a chunk of its manual, hostname or
+//! hardware tags. A *pool* is the hosts of one allocation in one facility: every host is in exactly one pool, and the
+//! clusters that can use its hosts are worked on together, so that shows compete for the same hosts in one decision.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::domain::id::{AllocId, FacilityId, ShowId};
+use crate::domain::tag::{TagKind, parse_layer_tags};
+
+/// A tag that some host of an allocation carries.
+#[derive(Clone, Debug)]
+pub struct AllocTag {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The allocation.
+    pub alloc: AllocId,
+    /// Its name.
+    pub alloc_name: Arc<str>,
+    /// The tag.
+    pub tag: Arc<str>,
+    /// Its kind.
+    pub kind: TagKind,
+}
+
+/// A managed show may use an allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Right {
+    /// The show.
+    pub show: ShowId,
+    /// The allocation.
+    pub alloc: AllocId,
+}
+
+/// How many tags go into one cluster.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkSizes {
+    /// Manual and hardware tags: `queue.manual_tags_chunk_size`.
+    pub manual: usize,
+    /// Hostname tags: `queue.hostname_tags_chunk_size`.
+    pub hostname: usize,
+}
+
+/// Tags of one kind under which a show's work is looked for in a facility.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cluster {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The show.
+    pub show: ShowId,
+    /// The kind of all its tags.
+    pub kind: TagKind,
+    /// The tags, sorted; exactly one for an allocation cluster.
+    pub tags: Vec<Arc<str>>,
+}
+
+/// The hosts of one allocation in one facility: the unit of planning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The allocation.
+    pub alloc: AllocId,
+    /// The allocation's name, for people.
+    pub name: Arc<str>,
+    /// The managed shows that may use it.
+    pub shows: BTreeSet<ShowId>,
+    /// The tags that its hosts carry, ignored ones left out.
+    pub tags: BTreeSet<Arc<str>>,
+}
+
+/// Cuts the clusters: one for each allocation tag of a show, and chunks of its sorted manual, hostname and hardware tags in
+/// each facility. `ignored` tags are taken out first.
+pub fn clusters(tags: &[AllocTag], rights: &[Right], ignored: &HashSet<String>, sizes: ChunkSizes) -> Vec<Cluster> {
+    let mut shows_of: BTreeMap<&AllocId, BTreeSet<&ShowId>> = BTreeMap::new();
+    for right in rights {
+        shows_of.entry(&right.alloc).or_default().insert(&right.show);
+    }
+    let mut grouped: BTreeMap<(&FacilityId, &ShowId, TagKind), BTreeSet<Arc<str>>> = BTreeMap::new();
+    for tag in tags.iter().filter(|tag| !ignored.contains(tag.tag.as_ref())) {
+        for show in shows_of.get(&tag.alloc).into_iter().flatten() {
+            grouped.entry((&tag.facility, show, tag.kind)).or_default().insert(tag.tag.clone());
+        }
+    }
+    let mut clusters = Vec::new();
+    for ((facility, show, kind), tags) in grouped {
+        let size = match kind {
+            TagKind::Alloc => 1,
+            TagKind::Manual | TagKind::Hardware => sizes.manual.max(1),
+            TagKind::Hostname => sizes.hostname.max(1),
+        };
+        let tags: Vec<Arc<str>> = tags.into_iter().collect();
+        clusters.extend(tags.chunks(size).map(|chunk| Cluster {
+            facility: facility.clone(),
+            show: show.clone(),
+            kind,
+            tags: chunk.to_vec(),
+        }));
+    }
+    clusters
+}
+
+/// The pools: allocations that have tagged hosts and a managed show that may use them, in a fixed order.
+pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &HashSet<String>) -> Vec<Pool> {
+    let mut pools: BTreeMap<(&FacilityId, &AllocId), Pool> = BTreeMap::new();
+    for tag in tags {
+        let pool = pools.entry((&tag.facility, &tag.alloc)).or_insert_with(|| Pool {
+            facility: tag.facility.clone(),
+            alloc: tag.alloc.clone(),
+            name: tag.alloc_name.clone(),
+            shows: rights.iter().filter(|right| right.alloc == tag.alloc).map(|right| right.show.clone()).collect(),
+            tags: BTreeSet::new(),
+        });
+        if !ignored.contains(tag.tag.as_ref()) {
+            pool.tags.insert(tag.tag.clone());
+        }
+    }
+    pools.into_values().filter(|pool| !pool.shows.is_empty() && !pool.tags.is_empty()).collect()
+}
+
+/// Waiting work of one show under one tag list, as the awake scan found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingWork {
+    /// The show.
+    pub show: ShowId,
+    /// The facility of the jobs.
+    pub facility: FacilityId,
+    /// The layers' tags.
+    pub tags: Vec<Arc<str>>,
+    /// Frames that could start now; 0 when all of it is delayed.
+    pub frames: u64,
+    /// How long until the earliest delayed layer may start.
+    pub starts_in: Option<Duration>,
+}
+
+impl WaitingWork {
+    /// From the columns; `tags` as stored in `layer.str_tags`.
+    pub fn new(show: ShowId, facility: FacilityId, tags: &str, frames: u64, starts_in: Option<Duration>) -> Self {
+        Self { show, facility, tags: parse_layer_tags(tags), frames, starts_in }
+    }
+
+    /// Whether some host of the pool could run it, as far as facility, subscription and tags go.
+    pub fn concerns(&self, pool: &Pool) -> bool {
+        self.facility == pool.facility
+            && pool.shows.contains(&self.show)
+            && self.tags.iter().any(|tag| pool.tags.contains(tag))
+    }
+
+    /// Whether the cluster looks for it.
+    pub fn in_cluster(&self, cluster: &Cluster) -> bool {
+        self.facility == cluster.facility
+            && self.show == cluster.show
+            && self.tags.iter().any(|tag| cluster.tags.binary_search(tag).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tag(alloc: &str, tag: &str, kind: TagKind) -> AllocTag {
+        AllocTag { facility: "f".into(), alloc: alloc.into(), alloc_name: alloc.into(), tag: tag.into(), kind }
+    }
+
+    fn right(show: &str, alloc: &str) -> Right {
+        Right { show: show.into(), alloc: alloc.into() }
+    }
+
+    const SIZES: ChunkSizes = ChunkSizes { manual: 50, hostname: 50 };
+
+    #[test]
+    fn clusters_are_cut_as_the_retired_scheduler_cut_them() {
+        let mut tags = vec![tag("a", "general", TagKind::Alloc), tag("b", "big", TagKind::Alloc)];
+        tags.extend((0..120).map(|n| tag("a", &format!("m{n:03}"), TagKind::Manual)));
+        tags.extend((0..130).map(|n| tag("b", &format!("h{n:03}"), TagKind::Hostname)));
+        tags.extend((0..3).map(|n| tag("a", &format!("w{n}"), TagKind::Hardware)));
+        let rights = [right("s", "a"), right("s", "b")];
+        let count = |sizes| clusters(&tags, &rights, &HashSet::new(), sizes).len();
+        assert_eq!(count(SIZES), 2 + 3 + 3 + 1);
+        assert_eq!(count(ChunkSizes { manual: 100, hostname: 300 }), 2 + 2 + 1 + 1);
+    }
+
+    #[test]
+    fn an_ignored_tag_is_in_no_cluster_and_in_no_pool() {
+        let tags = [tag("a", "general", TagKind::Alloc), tag("a", "old", TagKind::Manual)];
+        let ignored = HashSet::from(["old".to_owned()]);
+        let rights = [right("s", "a")];
+        assert!(clusters(&tags, &rights, &ignored, SIZES).iter().all(|cluster| cluster.kind == TagKind::Alloc));
+        assert_eq!(pools(&tags, &rights, &ignored)[0].tags, BTreeSet::from(["general".into()]));
+    }
+
+    #[test]
+    fn an_allocation_without_a_managed_show_is_no_pool() {
+        let tags = [tag("a", "general", TagKind::Alloc), tag("b", "general", TagKind::Alloc)];
+        let pools = pools(&tags, &[right("s", "b")], &HashSet::new());
+        assert_eq!(pools.iter().map(|pool| pool.alloc.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn work_concerns_a_pool_by_facility_show_and_any_common_tag() {
+        let tags = [tag("a", "general", TagKind::Alloc), tag("a", "gpu", TagKind::Manual)];
+        let pool = &pools(&tags, &[right("s", "a")], &HashSet::new())[0];
+        let concerns = |show: &str, facility: &str, tags: &str| {
+            WaitingWork::new(show.into(), facility.into(), tags, 1, None).concerns(pool)
+        };
+        assert!(concerns("s", "f", "util | gpu"));
+        assert!(concerns("s", "f", "gen eral"), "blanks inside tags are removed everywhere");
+        assert!(!concerns("s", "f", "General"));
+        assert!(!concerns("t", "f", "general"));
+        assert!(!concerns("s", "g", "general"));
+        assert!(!concerns("s", "f", ""));
+    }
+}

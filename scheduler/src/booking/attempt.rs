@@ -1,0 +1,275 @@
+//! One booking transaction, step by step.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cue_scheduler_core::domain::cap::{Budget, Cap};
+use cue_scheduler_core::domain::id::{FrameId, LimitId, ProcId};
+use cue_scheduler_core::launch::{Booking, Hold};
+use cue_scheduler_core::run_frame::{FrameRef, RunFrame};
+use uuid::Uuid;
+
+use super::chunk::{Chunk, Slot};
+use super::refusal::{Refusal, Refusals};
+use super::resources::{Held, distinct};
+use super::{Booked, BookingSettings};
+use crate::launch::clock;
+use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
+use crate::store::{Store, StoreError};
+
+/// How an attempt ended.
+pub(super) enum Attempt {
+    /// Something was committed, or nothing was left to book.
+    Committed,
+    /// Something was refused after frames had been started: rolled back, and the chunk has shrunk.
+    Refused,
+}
+
+/// A frame with its room, on its way through the transaction.
+struct Candidate {
+    slot: Slot,
+    frame: FrameRef,
+    proc: ProcId,
+    run_frame: RunFrame,
+    /// The version after the start.
+    started: i32,
+}
+
+/// Tries to book the chunk once.
+pub(super) async fn attempt(
+    store: &Store,
+    chunk: &mut Chunk,
+    settings: BookingSettings,
+    booked: &mut Booked,
+) -> Result<Attempt, StoreError> {
+    // Read before the transaction begins, so that it is never later than `proc.ts_booked`: the launch must follow within a
+    // fixed time, and whoever looks for bookings left behind counts that time from there.
+    let committed_at = clock::boottime();
+    let mut tx = store.begin().await?;
+    let mut refusals = Refusals::default();
+
+    let claimed = claim(&mut tx, chunk, settings, &mut refusals).await?;
+    let mut candidates = under_limits(&mut tx, chunk, claimed, &mut refusals).await?;
+    start(&mut tx, chunk, &mut candidates, &mut refusals).await?;
+    if candidates.is_empty() {
+        tx.roll_back().await?;
+        booked.refusals.merge(&refusals);
+        return Ok(Attempt::Committed);
+    }
+
+    let slots: Vec<Slot> = candidates.iter().map(|candidate| candidate.slot).collect();
+    let held = insert_procs(&mut tx, chunk, &candidates, settings).await?;
+    if !held.is_empty() {
+        tx.roll_back().await?;
+        booked.refusals.merge(&refusals);
+        booked.refusals.add(Refusal::ProcExists, held.len());
+        chunk.forget(&held);
+        chunk.slots = slots;
+        return Ok(Attempt::Refused);
+    }
+
+    let mut resources = Held::lock(&mut tx, chunk, &slots).await?;
+    booked.healed += resources.heal(&mut tx).await?;
+    let admitted = resources.admitted(&mut refusals);
+    if admitted.len() < slots.len() {
+        tx.roll_back().await?;
+        booked.refusals.merge(&refusals);
+        chunk.slots = admitted;
+        return Ok(Attempt::Refused);
+    }
+    tx.apply(chunk.show.as_str(), &resources.taken()).await?;
+
+    if let Err(error) = tx.commit().await {
+        if !error.is_unanswered() || !settle_commit(store, &mut candidates).await? {
+            return Err(error);
+        }
+    }
+    booked.refusals.merge(&refusals);
+    booked.bookings.extend(candidates.into_iter().map(|candidate| {
+        let host = &chunk.hosts[candidate.slot.host];
+        let hold = Hold {
+            proc: candidate.proc,
+            frame: candidate.frame.id,
+            frame_version: candidate.started,
+            host: host.id.clone(),
+            host_name: host.name.clone(),
+            show_name: chunk.show_name.clone(),
+            size: candidate.slot.size,
+        };
+        Booking { hold, run_frame: candidate.run_frame, committed_at, waited_since_ms: None }
+    }));
+    Ok(Attempt::Committed)
+}
+
+/// Steps 1: claims frames, and builds what will be sent for each before anything is written: what can't be built is never
+/// booked.
+async fn claim(
+    tx: &mut BookingTx,
+    chunk: &Chunk,
+    settings: BookingSettings,
+    refusals: &mut Refusals,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut wanted = vec![0_i32; chunk.layers.len()];
+    for slot in &chunk.slots {
+        wanted[slot.layer] += 1;
+    }
+    let (mut of_layer, mut ids) = (Vec::new(), Vec::new());
+    for (at, layer) in chunk.layers.iter().enumerate().filter(|(at, _)| wanted[*at] > 0) {
+        for candidate in &layer.candidates {
+            of_layer.push(at as i32);
+            ids.push(candidate.id.as_str());
+        }
+    }
+    let asked: Vec<i32> = (0..chunk.layers.len() as i32).filter(|at| wanted[*at as usize] > 0).collect();
+    let counts: Vec<i32> = asked.iter().map(|at| wanted[*at as usize]).collect();
+    let mut versions: HashMap<String, Option<i32>> = HashMap::new();
+    for row in tx.claim(&of_layer, &ids, &asked, &counts).await? {
+        versions.insert(row.pk_frame, row.int_version);
+    }
+
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+    let mut free: Vec<std::vec::IntoIter<FrameRef>> = chunk
+        .layers
+        .iter()
+        .map(|layer| {
+            let claimed = layer.candidates.iter().filter_map(|candidate| {
+                let version = *versions.get(candidate.id.as_str())?;
+                Some(FrameRef { version, ..candidate.clone() })
+            });
+            claimed.collect::<Vec<_>>().into_iter()
+        })
+        .collect();
+    let mut candidates = Vec::with_capacity(chunk.slots.len());
+    for slot in &chunk.slots {
+        let Some(frame) = free[slot.layer].next() else {
+            refusals.add(Refusal::FrameTaken, 1);
+            continue;
+        };
+        let proc = ProcId::from(Uuid::new_v4().to_string());
+        let host = &chunk.hosts[slot.host];
+        let template = &chunk.layers[slot.layer].template;
+        match template.build(&frame, &proc, &host.os, &slot.size, now_ms, &settings.memory_factors) {
+            Ok(run_frame) => candidates.push(Candidate { slot: *slot, frame, proc, run_frame, started: 0 }),
+            Err(error) => {
+                tracing::debug!(frame.id = %frame.id, "frame {} can't be launched: {error}", frame.name);
+                refusals.add(Refusal::FrameUnbuildable, 1);
+            }
+        }
+    }
+    Ok(candidates)
+}
+
+/// Step 2: drops what the limits have no room for. All of a layer's limits must have room.
+async fn under_limits(
+    tx: &mut BookingTx,
+    chunk: &Chunk,
+    candidates: Vec<Candidate>,
+    refusals: &mut Refusals,
+) -> Result<Vec<Candidate>, StoreError> {
+    let mut limits: Vec<&LimitId> =
+        candidates.iter().flat_map(|candidate| &chunk.layers[candidate.slot.layer].limits).collect();
+    limits.sort_unstable();
+    limits.dedup();
+    if limits.is_empty() {
+        return Ok(candidates);
+    }
+    let ids: Vec<&str> = limits.iter().map(|limit| limit.as_str()).collect();
+    let mut room: HashMap<LimitId, Budget> = HashMap::new();
+    for (id, max, running) in tx.lock_limits(&ids).await? {
+        room.insert(LimitId::from(id), Budget { cap: Cap::of_limit(max), used: running });
+    }
+    let mut kept = Vec::with_capacity(candidates.len());
+    for candidate in candidates {
+        let limits = &chunk.layers[candidate.slot.layer].limits;
+        // A limit that has vanished limits nothing.
+        if limits.iter().all(|limit| room.get(limit).is_none_or(|budget| budget.allows(1))) {
+            for limit in limits {
+                if let Some(budget) = room.get_mut(limit) {
+                    budget.used += 1;
+                }
+            }
+            kept.push(candidate);
+        } else {
+            refusals.add(Refusal::Limit, 1);
+        }
+    }
+    Ok(kept)
+}
+
+/// Steps 3 and 4: starts frames, with the rows of their counts locked first; what was not started leaves the plan.
+async fn start(
+    tx: &mut BookingTx,
+    chunk: &Chunk,
+    candidates: &mut Vec<Candidate>,
+    refusals: &mut Refusals,
+) -> Result<(), StoreError> {
+    if candidates.is_empty() {
+        return Ok(());
+    }
+    let layers = distinct(candidates.iter().map(|candidate| chunk.layers[candidate.slot.layer].id.as_str()));
+    let jobs = distinct(candidates.iter().map(|candidate| chunk.layers[candidate.slot.layer].job.as_str()));
+    tx.lock_stats(&layers, &jobs).await?;
+
+    let mut columns = StartColumns::default();
+    for Candidate { slot, frame, .. } in &*candidates {
+        columns.frame.push(frame.id.as_str());
+        columns.version.push(frame.version);
+        columns.host.push(&chunk.hosts[slot.host].name);
+        columns.cores.push(saturate(slot.size.cores.0));
+        columns.memory.push(slot.size.memory.0);
+        columns.gpus.push(saturate(slot.size.gpus.0));
+        columns.gpu_memory.push(slot.size.gpu_memory.0);
+    }
+    let started: HashMap<String, i32> = tx.start_frames(&columns).await?.into_iter().collect();
+    if started.len() < candidates.len() {
+        let missing: Vec<&str> = columns.frame.iter().copied().filter(|id| !started.contains_key(*id)).collect();
+        let causes = tx.why_not_started(&missing).await?;
+        for (_, cause) in &causes {
+            refusals.add(Refusal::of_cause(cause), 1);
+        }
+        refusals.add(Refusal::FrameTaken, missing.len() - causes.len());
+    }
+    candidates.retain_mut(|candidate| match started.get(candidate.frame.id.as_str()) {
+        Some(version) => {
+            candidate.started = *version;
+            true
+        }
+        None => false,
+    });
+    Ok(())
+}
+
+/// Step 5: inserts the procs; answers the frames that another proc still holds.
+async fn insert_procs(
+    tx: &mut BookingTx,
+    chunk: &Chunk,
+    candidates: &[Candidate],
+    settings: BookingSettings,
+) -> Result<HashSet<FrameId>, StoreError> {
+    let mut columns = ProcColumns::default();
+    for Candidate { slot, frame, proc, .. } in candidates {
+        let layer = &chunk.layers[slot.layer];
+        columns.proc.push(proc.as_str());
+        columns.host.push(chunk.hosts[slot.host].id.as_str());
+        columns.layer.push(layer.id.as_str());
+        columns.job.push(layer.job.as_str());
+        columns.frame.push(frame.id.as_str());
+        columns.cores.push(slot.size.cores.0);
+        columns.memory.push(slot.size.memory.0);
+        columns.gpus.push(saturate(slot.size.gpus.0));
+        columns.gpu_memory.push(slot.size.gpu_memory.0);
+    }
+    let inserted = tx.insert_procs(chunk.show.as_str(), &columns, settings.memory_used_at_start).await?;
+    let inserted: HashSet<&str> = inserted.iter().map(String::as_str).collect();
+    let held = candidates.iter().filter(|candidate| !inserted.contains(candidate.proc.as_str()));
+    Ok(held.map(|candidate| candidate.frame.id.clone()).collect())
+}
+
+/// After a commit without an answer: asks on another connection which procs exist, and keeps those candidates. A transaction
+/// is whole, so it is all or none. `false`: nothing was committed.
+async fn settle_commit(store: &Store, candidates: &mut Vec<Candidate>) -> Result<bool, StoreError> {
+    let procs: Vec<&str> = candidates.iter().map(|candidate| candidate.proc.as_str()).collect();
+    let existing: HashSet<String> = store.existing_procs(&procs).await?.into_iter().collect();
+    candidates.retain(|candidate| existing.contains(candidate.proc.as_str()));
+    Ok(!candidates.is_empty())
+}

@@ -1,0 +1,135 @@
+//! Why the database refused a part of a plan. A refusal is a value: plans may be stale when they land.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A guard of the booking transaction that held something back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// Somebody else holds or runs the frame.
+    FrameTaken,
+    /// The frame's version is not the one that was claimed.
+    FrameChanged,
+    /// The frame can't be launched as its layer is written.
+    FrameUnbuildable,
+    /// The job is paused.
+    JobPaused,
+    /// The job is not PENDING.
+    JobNotPending,
+    /// The layer may not start yet.
+    StartAfter,
+    /// The show is not ours to book, or not active.
+    ShowNotManaged,
+    /// A proc still holds the frame.
+    ProcExists,
+    /// The host is locked or not UP.
+    HostNotOpen,
+    /// The host has not enough idle.
+    HostFull,
+    /// The show has no subscription to the host's allocation.
+    NoSubscription,
+    /// The subscription's burst.
+    Subscription,
+    /// The job's core maximum.
+    JobCores,
+    /// The job's GPU maximum.
+    JobGpus,
+    /// The folder's core maximum.
+    FolderCores,
+    /// The folder's GPU maximum.
+    FolderGpus,
+    /// A limit of the layer.
+    Limit,
+    /// The chunk was refused again and again, or its rows stayed locked, and was given up for this pass.
+    GivenUp,
+}
+
+impl Refusal {
+    /// The `cause` label of the metrics.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::FrameTaken => "frame_taken",
+            Self::FrameChanged => "frame_changed",
+            Self::FrameUnbuildable => "frame_unbuildable",
+            Self::JobPaused => "job_paused",
+            Self::JobNotPending => "job_not_pending",
+            Self::StartAfter => "start_after",
+            Self::ShowNotManaged => "show_not_managed",
+            Self::ProcExists => "proc_exists",
+            Self::HostNotOpen => "host_not_open",
+            Self::HostFull => "host_full",
+            Self::NoSubscription => "no_subscription",
+            Self::Subscription => "subscription",
+            Self::JobCores => "job",
+            Self::JobGpus => "job_gpus",
+            Self::FolderCores => "folder",
+            Self::FolderGpus => "folder_gpus",
+            Self::Limit => "limit",
+            Self::GivenUp => "given_up",
+        }
+    }
+
+    /// The `table` label of `scheduler_accounting_limit_exceeded_total`, for the caps that it counts.
+    pub fn accounting_table(self) -> Option<&'static str> {
+        match self {
+            Self::Subscription | Self::NoSubscription => Some("subscription"),
+            Self::JobCores => Some("job"),
+            Self::JobGpus => Some("job_gpus"),
+            Self::FolderCores => Some("folder"),
+            Self::FolderGpus => Some("folder_gpus"),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of_cause(cause: &str) -> Self {
+        match cause {
+            "frame_taken" => Self::FrameTaken,
+            "show_not_managed" => Self::ShowNotManaged,
+            "job_not_pending" => Self::JobNotPending,
+            "job_paused" => Self::JobPaused,
+            "start_after" => Self::StartAfter,
+            _ => Self::FrameChanged,
+        }
+    }
+}
+
+/// Refused frames by cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusals(BTreeMap<Refusal, u32>);
+
+impl Refusals {
+    /// Counts `frames` more.
+    pub fn add(&mut self, refusal: Refusal, frames: usize) {
+        if frames > 0 {
+            *self.0.entry(refusal).or_default() += frames as u32;
+        }
+    }
+
+    /// Adds all of another's.
+    pub fn merge(&mut self, other: &Self) {
+        for (refusal, frames) in &other.0 {
+            *self.0.entry(*refusal).or_default() += frames;
+        }
+    }
+
+    /// Frames refused for that cause.
+    pub fn of(&self, refusal: Refusal) -> u32 {
+        self.0.get(&refusal).copied().unwrap_or_default()
+    }
+
+    /// All causes with their frames.
+    pub fn iter(&self) -> impl Iterator<Item = (Refusal, u32)> {
+        self.0.iter().map(|(refusal, frames)| (*refusal, *frames))
+    }
+}
+
+impl fmt::Display for Refusals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (refusal, frames) in &self.0 {
+            write!(f, "{separator}{} {frames}", refusal.label())?;
+            separator = ", ";
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! The feed: whose turn it is.
+//!
+//! A light *awake scan* tells which pools have work that could start; a pool with nothing sleeps. An awake pool has its turn
+//! when its pace says so: at once when the scan found something new, after a short pause while a backlog waits for hosts.
+//! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
+//! the same frames, and one of them in vain.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cue_scheduler_core::cluster::{AllocTag, ChunkSizes, Cluster, Pool, Right, WaitingWork, clusters, pools};
+use cue_scheduler_core::domain::id::FacilityId;
+use cue_scheduler_core::domain::tag::TagKind;
+use tokio::sync::Mutex;
+
+use crate::snapshot::{PoolReader, ReadSettings};
+use crate::store::{Store, StoreError};
+
+/// How often a pool is looked at.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    /// After a pass that left work waiting for room.
+    pub saturated: Duration,
+    /// After a pass that found no work where the scan had seen some.
+    pub empty: Duration,
+    /// Longest time between two passes of a pool with waiting work: `queue.monitor_interval`.
+    pub longest: Duration,
+}
+
+/// Which clusters and pools there are.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// Only this facility, or all.
+    pub facility: Option<FacilityId>,
+    /// Tags that make no cluster: `scheduler.ignore_tags`.
+    pub ignored_tags: HashSet<String>,
+    /// Sizes of tag clusters.
+    pub chunks: ChunkSizes,
+}
+
+/// What a pass says about when to come again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Frames were booked, and others may follow at once: part of the plan was lost to somebody else, or cut short.
+    Again,
+    /// Work waits for room.
+    Saturated,
+    /// Nothing waits.
+    Empty,
+}
+
+/// The pools, and when each has its turn.
+pub struct Feed {
+    scope: Scope,
+    pace: Pace,
+    read: Arc<ReadSettings>,
+    clusters: Vec<Cluster>,
+    pools: Vec<PoolState>,
+    /// Where the round robin stands.
+    position: usize,
+}
+
+struct PoolState {
+    pool: Pool,
+    reader: Arc<Mutex<PoolReader>>,
+    /// Positions in the last scan of the work that concerns the pool.
+    work: Vec<usize>,
+    /// Fingerprint of that work, to see that something is new.
+    seen: u64,
+    due: Option<Instant>,
+    in_flight: bool,
+}
+
+/// A pool whose turn it is.
+pub struct Turned {
+    /// Which one.
+    pub at: PoolAt,
+    /// Its reader.
+    pub reader: Arc<Mutex<PoolReader>>,
+}
+
+/// Identifies a pool's turn: a reload may have replaced the pools while it was in flight.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolAt(Pool);
+
+/// Counts for the metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FeedCounts {
+    /// Clusters by kind.
+    pub clusters: Vec<(TagKind, usize)>,
+    /// Clusters with work.
+    pub active: usize,
+    /// Clusters without.
+    pub sleeping: usize,
+    /// (show, facility, tag list) triples with work.
+    pub tags: usize,
+}
+
+impl Feed {
+    /// A feed without pools; reload it first.
+    pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
+        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), position }
+    }
+
+    /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
+    pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
+        let facility = self.scope.facility.as_ref();
+        let tags: Vec<AllocTag> = store
+            .tags(facility)
+            .await?
+            .into_iter()
+            .filter_map(|row| {
+                Some(AllocTag {
+                    facility: row.facility,
+                    alloc: row.alloc,
+                    alloc_name: row.alloc_name.into(),
+                    tag: row.tag.into(),
+                    kind: TagKind::from_column(&row.kind)?,
+                })
+            })
+            .collect();
+        let rights: Vec<Right> = store
+            .subscriptions(facility)
+            .await?
+            .into_iter()
+            .map(|row| Right { show: row.show, alloc: row.alloc })
+            .collect();
+        self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
+        let mut old = std::mem::take(&mut self.pools);
+        for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
+            let kept = old.iter().position(|state| state.pool == pool).map(|at| old.swap_remove(at));
+            self.pools.push(kept.unwrap_or_else(|| PoolState {
+                reader: Arc::new(Mutex::new(PoolReader::new(pool.clone(), self.read.clone()))),
+                pool,
+                work: Vec::new(),
+                seen: 0,
+                due: None,
+                in_flight: false,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Takes in an awake scan.
+    pub async fn scan(&mut self, store: &Store, now: Instant) -> Result<FeedCounts, StoreError> {
+        let rows = store.awake(self.scope.facility.as_ref()).await?;
+        let work: Vec<WaitingWork> = rows
+            .into_iter()
+            .map(|row| {
+                let starts_in = row.starts_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let frames = u64::try_from(row.frames).unwrap_or(0);
+                WaitingWork::new(row.show, row.facility, &row.tags, frames, starts_in)
+            })
+            .collect();
+        for state in &mut self.pools {
+            state.see(&work, now);
+        }
+        let active = self
+            .clusters
+            .iter()
+            .filter(|cluster| work.iter().any(|work| work.frames > 0 && work.in_cluster(cluster)))
+            .count();
+        let of_kind = |kind| self.clusters.iter().filter(|cluster| cluster.kind == kind).count();
+        Ok(FeedCounts {
+            clusters: TagKind::ALL.iter().map(|kind| (*kind, of_kind(*kind))).collect(),
+            active,
+            sleeping: self.clusters.len() - active,
+            tags: work.len(),
+        })
+    }
+
+    /// The next pool whose turn it is, round robin.
+    pub fn next(&mut self, now: Instant) -> Option<Turned> {
+        let count = self.pools.len();
+        for step in 0..count {
+            let at = (self.position + step) % count;
+            let state = &self.pools[at];
+            if state.in_flight || state.due.is_none_or(|due| due > now) || self.meets_one_in_flight(state) {
+                continue;
+            }
+            self.position = at + 1;
+            let state = &mut self.pools[at];
+            state.in_flight = true;
+            state.due = None;
+            return Some(Turned { at: PoolAt(state.pool.clone()), reader: state.reader.clone() });
+        }
+        None
+    }
+
+    fn meets_one_in_flight(&self, state: &PoolState) -> bool {
+        let shared = |other: &PoolState| other.work.iter().any(|row| state.work.binary_search(row).is_ok());
+        self.pools.iter().any(|other| other.in_flight && shared(other))
+    }
+
+    /// A pool's pass has ended.
+    pub fn done(&mut self, at: &PoolAt, turn: Turn, now: Instant) {
+        if let Some(state) = self.pools.iter_mut().find(|state| state.pool == at.0) {
+            state.in_flight = false;
+            let pause = match turn {
+                Turn::Again => Duration::ZERO,
+                Turn::Saturated => self.pace.saturated,
+                Turn::Empty => self.pace.empty,
+            };
+            let due = now + pause.min(self.pace.longest);
+            state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
+        }
+    }
+
+    /// When the next turn is due, if none is now.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
+    }
+
+    /// How many pools there are.
+    pub fn pool_count(&self) -> usize {
+        self.pools.len()
+    }
+}
+
+impl PoolState {
+    fn see(&mut self, work: &[WaitingWork], now: Instant) {
+        let mut hasher = DefaultHasher::new();
+        let mut starts_in: Option<Duration> = None;
+        self.work.clear();
+        for (at, work) in work.iter().enumerate().filter(|(_, work)| work.concerns(&self.pool)) {
+            if work.frames > 0 {
+                self.work.push(at);
+                (work.show.as_str(), &work.tags, work.frames).hash(&mut hasher);
+            }
+            starts_in = starts_in.into_iter().chain(work.starts_in).min();
+        }
+        let seen = hasher.finish();
+        if self.work.is_empty() {
+            // It sleeps; the earliest delayed work wakes it by itself.
+            self.due = starts_in.map(|pause| now + pause);
+        } else if seen != self.seen {
+            self.due = Some(now);
+        }
+        self.seen = seen;
+    }
+}

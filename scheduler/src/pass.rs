@@ -1,0 +1,301 @@
+//! One turn of one pool: snapshot → plan → book → launch → report. The only file that knows the order.
+//!
+//! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
+//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use cue_scheduler_core::domain::amount::Resources;
+use cue_scheduler_core::domain::id::{LayerId, ShowId};
+use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::launch::Booking;
+use cue_scheduler_core::planning::{Plan, Policy, plan};
+use cue_scheduler_core::reason::Reason;
+use cue_scheduler_core::run_frame::LaunchTemplate;
+use cue_scheduler_core::snapshot::Snapshot;
+use futures::StreamExt as _;
+use tokio::sync::Mutex;
+
+use crate::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book};
+use crate::feed::Turn;
+use crate::snapshot::{Launches, PoolReader, WaitingFrame};
+use crate::store::{Store, StoreError};
+
+/// What passes are made with; shared by all.
+pub struct PassContext {
+    /// The database.
+    pub store: Store,
+    /// Hands committed bookings on to be launched, without waiting: an agent that doesn't answer must not hold up a pool.
+    /// `None` in dry-run mode.
+    pub launch: Option<Box<dyn Fn(Vec<Booking>) + Send + Sync>>,
+    /// How to place.
+    pub policy: Policy,
+    /// How to book.
+    pub booking: BookingSettings,
+    /// Frames of one transaction: `booking.chunk_frames`.
+    pub chunk_frames: usize,
+    /// Chunks in flight at once: `queue.stream.job_buffer_size`.
+    pub chunks_in_flight: usize,
+    /// Layers that can't be launched.
+    pub launches: Mutex<Launches>,
+}
+
+/// What a pass did.
+#[derive(Debug, Default)]
+pub struct PassReport {
+    /// The pool's name.
+    pub pool: String,
+    /// Layers with waiting frames that were read, and the jobs they belong to.
+    pub layers: usize,
+    /// Jobs of those layers, by show name.
+    pub jobs: BTreeMap<Arc<str>, usize>,
+    /// Hosts that were read.
+    pub hosts: usize,
+    /// Frames that the plan placed.
+    pub planned: usize,
+    /// Frames that were booked, by show name.
+    pub booked: BTreeMap<Arc<str>, usize>,
+    /// Frames that were booked, by the kind of tag by which they matched.
+    pub booked_by_kind: BTreeMap<TagKind, usize>,
+    /// How long each booked frame had waited.
+    pub waited: Vec<Duration>,
+    /// Frames left waiting, by reason.
+    pub waiting: BTreeMap<Reason, u64>,
+    /// Frames that the database refused.
+    pub refusals: Refusals,
+    /// Transactions that were repeated, by SQLSTATE.
+    pub retries: Vec<&'static str>,
+    /// Counters that were set right.
+    pub healed: u32,
+    /// How long reading, planning, and booking with launching took.
+    pub took: [Duration; 3],
+}
+
+impl PassReport {
+    /// Frames booked.
+    pub fn frames(&self) -> usize {
+        self.booked.values().sum()
+    }
+
+    /// When to come again.
+    pub fn turn(&self) -> Turn {
+        let lost = [Refusal::FrameTaken, Refusal::FrameChanged, Refusal::HostFull, Refusal::ProcExists];
+        let waiting = self.waiting.values().sum::<u64>() > 0;
+        if self.layers == 0 {
+            Turn::Empty
+        } else if self.frames() > 0 && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0)) {
+            Turn::Again
+        } else {
+            Turn::Saturated
+        }
+    }
+}
+
+/// Makes one pass.
+pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<PassReport, StoreError> {
+    let began = Instant::now();
+    let mut report = PassReport { pool: reader.pool.name.to_string(), ..PassReport::default() };
+
+    let mut snapshot = reader.read(&context.store).await?;
+    {
+        let launches = context.launches.lock().await;
+        snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
+    }
+    report.layers = snapshot.layers.len();
+    report.hosts = snapshot.hosts.len();
+    for job in &snapshot.jobs {
+        *report.jobs.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
+    }
+    report.took[0] = began.elapsed();
+
+    let planning = Instant::now();
+    let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
+    for waiting in &plan.waiting {
+        *report.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
+    }
+    report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
+    report.took[1] = planning.elapsed();
+
+    let booking = Instant::now();
+    if !plan.placements.is_empty() {
+        let prepared = prepare(context, reader, &snapshot, &plan).await?;
+        carry_out(context, reader, prepared, &mut report).await?;
+    }
+    report.took[2] = booking.elapsed();
+    reader.keep(snapshot);
+    Ok(report)
+}
+
+/// A plan, ready to be booked.
+struct Prepared {
+    chunks: Vec<Chunk>,
+    /// By frame id: since when it waits, and the kind of tag by which its layer matched.
+    frames: HashMap<Arc<str>, (i64, TagKind)>,
+}
+
+/// Reads what the placed layers' frames are and how they are launched, and cuts the plan into chunks.
+async fn prepare(
+    context: &PassContext,
+    reader: &mut PoolReader,
+    snapshot: &Snapshot,
+    plan: &Plan,
+) -> Result<Prepared, StoreError> {
+    let mut planned: HashMap<LayerId, usize> = HashMap::new();
+    for placement in &plan.placements {
+        *planned.entry(snapshot[placement.layer].id.clone()).or_default() += placement.frames as usize;
+    }
+    let planned: Vec<(LayerId, usize)> = planned.into_iter().collect();
+    let layers: Vec<LayerId> = planned.iter().map(|(layer, _)| layer.clone()).collect();
+    let templates = context.launches.lock().await.read(&layers, &context.store).await?;
+    let windows = reader.windows.take(&planned, &context.store).await?;
+    Ok(cut(context.chunk_frames, snapshot, plan, &templates, &windows))
+}
+
+/// Cuts the plan into chunks of one show each, keeping its order inside a show.
+fn cut(
+    chunk_frames: usize,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    templates: &HashMap<LayerId, Arc<LaunchTemplate>>,
+    windows: &HashMap<LayerId, Vec<WaitingFrame>>,
+) -> Prepared {
+    let mut finished = Vec::new();
+    let mut open: BTreeMap<u32, Builder> = BTreeMap::new();
+    let mut frames = HashMap::new();
+    let mut candidates: HashMap<&LayerId, Candidates<'_>> = HashMap::new();
+    for placement in &plan.placements {
+        let layer = &snapshot[placement.layer];
+        let (Some(template), Some(window)) = (templates.get(&layer.id), windows.get(&layer.id)) else {
+            continue;
+        };
+        let host = &snapshot[placement.host];
+        let job = &snapshot[layer.job];
+        let kind = host.tags.iter().filter(|tag| layer.tags.contains(&tag.name)).map(|tag| tag.kind).min();
+        let mine = candidates.entry(&layer.id).or_insert_with(|| {
+            let kind = kind.unwrap_or(TagKind::Alloc);
+            for waiting in window {
+                frames.insert(Arc::from(waiting.frame.id.as_str()), (waiting.waiting_since, kind));
+            }
+            // What can't be built is never claimed, so a bad frame doesn't stand in the way of the next ones.
+            let buildable = window.iter().filter(|waiting| template.check(&waiting.frame).is_ok());
+            Candidates { frames: buildable.collect(), offered: 0 }
+        });
+        for _ in 0..placement.frames {
+            let builder = open.entry(job.subscription.0).or_insert_with(|| {
+                let right = &snapshot[job.subscription];
+                Builder::new(right.show.clone(), right.show_name.clone())
+            });
+            builder.add(
+                &layer.id,
+                || ChunkLayer {
+                    id: layer.id.clone(),
+                    job: job.id.clone(),
+                    limits: layer.limits.iter().map(|limit| snapshot[*limit].id.clone()).collect(),
+                    template: template.clone(),
+                    // Frames that an earlier chunk of this pass is to claim are not offered again.
+                    candidates: mine.frames.iter().skip(mine.offered).map(|waiting| waiting.frame.clone()).collect(),
+                },
+                placement.host.0,
+                || ChunkHost { id: host.id.clone(), name: host.name.clone(), os: host.os.clone() },
+                placement.size,
+            );
+            mine.offered += 1;
+            if builder.chunk.slots.len() >= chunk_frames {
+                finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
+            }
+        }
+    }
+    finished.extend(open.into_values().map(|builder| builder.chunk));
+    Prepared { chunks: finished, frames }
+}
+
+/// The frames of a layer that can be launched, and how many of them earlier chunks of the pass are to claim.
+struct Candidates<'w> {
+    frames: Vec<&'w WaitingFrame>,
+    offered: usize,
+}
+
+/// A chunk being filled.
+struct Builder {
+    chunk: Chunk,
+    layers: HashMap<LayerId, usize>,
+    hosts: HashMap<u32, usize>,
+}
+
+impl Builder {
+    fn new(show: ShowId, show_name: Arc<str>) -> Self {
+        let chunk = Chunk { show, show_name, layers: Vec::new(), hosts: Vec::new(), slots: Vec::new() };
+        Self { chunk, layers: HashMap::new(), hosts: HashMap::new() }
+    }
+
+    fn add(
+        &mut self,
+        layer: &LayerId,
+        new_layer: impl FnOnce() -> ChunkLayer,
+        host: u32,
+        new_host: impl FnOnce() -> ChunkHost,
+        size: Resources,
+    ) {
+        let layer = *self.layers.entry(layer.clone()).or_insert_with(|| {
+            self.chunk.layers.push(new_layer());
+            self.chunk.layers.len() - 1
+        });
+        let host = *self.hosts.entry(host).or_insert_with(|| {
+            self.chunk.hosts.push(new_host());
+            self.chunk.hosts.len() - 1
+        });
+        self.chunk.slots.push(Slot { layer, host, size });
+    }
+}
+
+/// Books the chunks, some at a time, and launches what is booked.
+async fn carry_out(
+    context: &PassContext,
+    reader: &mut PoolReader,
+    prepared: Prepared,
+    report: &mut PassReport,
+) -> Result<(), StoreError> {
+    let Prepared { chunks, frames } = prepared;
+    let mut results = futures::stream::iter(chunks)
+        .map(|chunk| async {
+            let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
+            let mut booked = book(&context.store, chunk, context.booking).await?;
+            let frames: Vec<_> = booked
+                .bookings
+                .iter()
+                .map(|booking| (booking.hold.frame.clone(), booking.hold.show_name.clone()))
+                .collect();
+            if let Some(launch) = &context.launch {
+                launch(std::mem::take(&mut booked.bookings));
+            }
+            Ok::<_, StoreError>((layers, frames, booked))
+        })
+        .buffer_unordered(context.chunks_in_flight.max(1));
+    let mut failed = None;
+    while let Some(result) = results.next().await {
+        match result {
+            Ok((layers, booked_frames, booked)) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+                for (frame, show) in booked_frames {
+                    *report.booked.entry(show).or_default() += 1;
+                    if let Some((since, kind)) = frames.get(frame.as_str()) {
+                        *report.booked_by_kind.entry(*kind).or_default() += 1;
+                        report.waited.push(Duration::from_millis(u64::try_from(now - since).unwrap_or(0)));
+                    }
+                }
+                let Booked { refusals, retries, healed, .. } = booked;
+                if refusals.iter().next().is_some() {
+                    layers.iter().for_each(|layer| reader.windows.forget(layer));
+                }
+                report.refusals.merge(&refusals);
+                report.retries.extend(retries);
+                report.healed += healed;
+            }
+            // Chunks that were committed meanwhile still have to be counted and launched: the others are waited for.
+            Err(error) => failed = Some(error),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}

@@ -1,0 +1,115 @@
+//! What the RunFrames of placed layers are built from, and which layers can't be launched as they are written.
+//!
+//! A layer whose command line, range or user can't make a RunFrame is never booked. It is reported once and left alone for
+//! `queue.job_back_off_duration`, or until what it is built from changes.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cue_scheduler_core::domain::amount::Kb;
+use cue_scheduler_core::domain::id::LayerId;
+use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
+
+use crate::store::work::{EnvironmentRow, LaunchSourceRow};
+use crate::store::{Store, StoreError};
+
+/// Layers that are left alone.
+pub struct Launches {
+    back_off: Duration,
+    left_alone: HashMap<LayerId, LeftAlone>,
+}
+
+struct LeftAlone {
+    source: u64,
+    until: Instant,
+}
+
+impl Launches {
+    /// Nothing is left alone yet. `back_off`: `queue.job_back_off_duration`.
+    pub fn new(back_off: Duration) -> Self {
+        Self { back_off, left_alone: HashMap::new() }
+    }
+
+    /// Whether the layer is left alone now.
+    pub fn is_left_alone(&self, layer: &LayerId) -> bool {
+        self.left_alone.contains_key(layer)
+    }
+
+    /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
+    /// answer; those left alone before are looked at again.
+    pub async fn read(
+        &mut self,
+        placed: &[LayerId],
+        store: &Store,
+    ) -> Result<HashMap<LayerId, Arc<LaunchTemplate>>, StoreError> {
+        self.left_alone.retain(|_, left| left.until > Instant::now());
+        let layers: Vec<&str> = placed.iter().chain(self.left_alone.keys()).map(LayerId::as_str).collect();
+        if layers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sources = store.launch_sources(&layers).await?;
+        let mut environments: HashMap<String, (EnvRows, EnvRows)> = HashMap::new();
+        for EnvironmentRow { pk_layer, of_layer, str_key, str_value } in store.environments(&layers).await? {
+            let (job, layer) = environments.entry(pk_layer).or_default();
+            if of_layer { layer } else { job }.push((str_key, str_value));
+        }
+        let mut templates = HashMap::with_capacity(placed.len());
+        for row in sources {
+            let layer = LayerId::from(row.pk_layer.as_str());
+            let name = format!("{}.{}", row.job_name, row.layer_name);
+            let (job_env, layer_env) = environments.remove(&row.pk_layer).unwrap_or_default();
+            let fingerprint = fingerprint(&row, &job_env, &layer_env);
+            if let Some(left) = self.left_alone.get(&layer) {
+                if left.source == fingerprint {
+                    continue;
+                }
+                self.left_alone.remove(&layer);
+            }
+            match LaunchTemplate::parse(source(row, job_env, layer_env)) {
+                Ok(template) => {
+                    templates.insert(layer, Arc::new(template));
+                }
+                Err(error) => {
+                    tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {error}");
+                    self.leave_alone(layer, fingerprint);
+                }
+            }
+        }
+        Ok(templates)
+    }
+
+    fn leave_alone(&mut self, layer: LayerId, source: u64) {
+        self.left_alone.insert(layer, LeftAlone { source, until: Instant::now() + self.back_off });
+    }
+}
+
+fn fingerprint(row: &LaunchSourceRow, job_env: &EnvRows, layer_env: &EnvRows) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&row.str_cmd, &row.str_range, row.int_chunk_size, &row.layer_name, &row.job_name, row.int_uid).hash(&mut hasher);
+    (&row.str_user, &row.str_log_dir, job_env, layer_env).hash(&mut hasher);
+    hasher.finish()
+}
+
+fn source(row: LaunchSourceRow, job_env: EnvRows, layer_env: EnvRows) -> LaunchSource {
+    LaunchSource {
+        job: row.pk_job.into(),
+        job_name: row.job_name,
+        show: row.str_show,
+        shot: row.str_shot,
+        user: row.str_user,
+        uid: row.int_uid,
+        log_dir: row.str_log_dir,
+        loki_url: row.str_loki_url,
+        layer: row.pk_layer.into(),
+        layer_name: row.layer_name,
+        command: row.str_cmd,
+        range: row.str_range,
+        chunk_size: row.int_chunk_size,
+        threadable: row.b_threadable,
+        memory: Kb(row.int_mem_min),
+        job_env,
+        layer_env,
+    }
+}

@@ -1,0 +1,72 @@
+//! What can go wrong with the database, and what each kind means for the caller. SQLSTATE codes live here only.
+
+use std::borrow::Cow;
+
+/// A statement failed, or a row made no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or could not be asked.
+    #[error("database: {what} failed")]
+    Database {
+        /// The statement, in words.
+        what: &'static str,
+        /// The cause.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A row that the schema should not allow.
+    #[error("database: {what}: {detail}")]
+    Row {
+        /// The statement, in words.
+        what: &'static str,
+        /// Which row, what was found and what would be right.
+        detail: String,
+    },
+}
+
+/// `deadlock_detected`
+const DEADLOCK: &str = "40P01";
+/// `serialization_failure`
+const SERIALIZATION: &str = "40001";
+/// `lock_not_available`: our own lock time-out, shorter than PostgreSQL's deadlock time-out, so that a cycle ends with us.
+const LOCK_TIMEOUT: &str = "55P03";
+
+impl StoreError {
+    /// For `map_err`.
+    pub fn during(what: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
+        move |source| Self::Database { what, source }
+    }
+
+    /// The SQLSTATE, if the database sent one.
+    pub fn sqlstate(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Self::Database { source: sqlx::Error::Database(error), .. } => error.code(),
+            _ => None,
+        }
+    }
+
+    /// The SQLSTATE if the same transaction may succeed when tried again; a label for metrics.
+    pub fn retryable(&self) -> Option<&'static str> {
+        match self.sqlstate()?.as_ref() {
+            DEADLOCK => Some(DEADLOCK),
+            SERIALIZATION => Some(SERIALIZATION),
+            LOCK_TIMEOUT => Some(LOCK_TIMEOUT),
+            _ => None,
+        }
+    }
+
+    /// Whether the database did not answer at all, so that it isn't known what it did.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(
+            self,
+            Self::Database {
+                source: sqlx::Error::Io(_)
+                    | sqlx::Error::Protocol(_)
+                    | sqlx::Error::PoolTimedOut
+                    | sqlx::Error::PoolClosed
+                    | sqlx::Error::WorkerCrashed,
+                ..
+            }
+        )
+    }
+}

@@ -1,0 +1,139 @@
+//! All SQL of the scheduler, and nothing else: statements, rows to domain, SQLSTATE to outcome.
+//!
+//! Each statement has a name and one home under `queries/`, whose first lines say what it promises. Nobody outside this
+//! folder imports sqlx. Reads take no locks; what is true is settled in [`booking::BookingTx`].
+
+pub mod booking;
+pub mod error;
+pub mod feed;
+pub mod hosts;
+pub mod undo;
+pub mod work;
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+
+pub use error::StoreError;
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Database name.
+    pub database: String,
+    /// User.
+    pub user: String,
+    /// Password; never logged.
+    pub password: Password,
+    /// Most connections.
+    pub pool_size: u32,
+    /// `application_name` of every session, at most 63 bytes.
+    pub member: String,
+}
+
+/// A text that does not print.
+#[derive(Clone)]
+pub struct Password(pub String);
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: PgPool,
+}
+
+impl Store {
+    /// Prepares a pool; connects on first use.
+    ///
+    /// Every session has a statement time-out, and an idle-in-transaction time-out of 5 s: the open transaction of a stopped
+    /// process would otherwise hold row locks for ever.
+    pub fn new(target: &Target) -> Self {
+        let options = PgConnectOptions::new_without_pgpass()
+            .host(&target.host)
+            .port(target.port)
+            .database(&target.database)
+            .username(&target.user)
+            .password(&target.password.0)
+            .application_name(&target.member)
+            .options([
+                ("timezone", "UTC"),
+                ("idle_in_transaction_session_timeout", "5s"),
+                ("statement_timeout", "30s"),
+                ("tcp_keepalives_idle", "5"),
+                ("tcp_keepalives_interval", "2"),
+                ("tcp_keepalives_count", "3"),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(target.pool_size)
+            .acquire_timeout(Duration::from_secs(10))
+            .idle_timeout(Duration::from_secs(60))
+            .max_lifetime(Duration::from_secs(3600))
+            // A dead connection shows at its first statement and the pass is repeated; asking each time costs a round trip.
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Self { pool }
+    }
+
+    /// On a pool that somebody else made, for tests and benchmarks.
+    pub fn on(pool: PgPool) -> Self {
+        Self { pool }
+    }
+
+    /// Asks the database for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("SELECT 1").execute(&self.pool).await.map_err(StoreError::during("sign of life"))?;
+        Ok(())
+    }
+
+    /// Waits for connections in use and closes all.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A statement text of this folder.
+macro_rules! sql {
+    ($file:literal) => {
+        include_str!(concat!("queries/", $file, ".sql"))
+    };
+}
+pub(crate) use sql;
+
+/// The statements whose plans decide how fast the scheduler is, by name: those of scans, passes, bookings and undos. Tests
+/// hold their plans on a big farm against the indexes that they may use.
+pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
+    macro_rules! hot {
+        ($($name:literal),+ $(,)?) => { vec![$(($name, sql!($name))),+] };
+    }
+    hot![
+        "feed/awake",
+        "work/layers",
+        "work/limits",
+        "work/booked_by_job",
+        "work/booked_by_folder",
+        "work/booked_by_show",
+        "work/window",
+        "work/launch_sources",
+        "work/environments",
+        "hosts/pool",
+        "hosts/tags",
+        "booking/claim",
+        "booking/running_under_limits",
+        "booking/lock_stats",
+        "booking/start_frames",
+        "booking/lock_resources",
+        "booking/apply",
+        "undo/lock_frames",
+        "undo/delete_procs",
+        "undo/clear_frames",
+    ]
+}

@@ -1,0 +1,1 @@
+INSERT INTO facility (pk_facility, str_name) VALUES ($1, $2)

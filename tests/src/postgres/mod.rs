@@ -1,0 +1,274 @@
+//! A private PostgreSQL server, and a database for everyone who asks.
+//!
+//! The server lives in a temporary folder, listens on loopback at a free port, and dies with the process that started it. Its
+//! template database is made once; each test copies it, so that no test sees another's rows. PostgreSQL refuses to run as root:
+//! there it is started as another user.
+
+pub mod binaries;
+pub mod template;
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use cue_scheduler::store::{Password, Target};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
+
+/// The superuser of the server, and the only role.
+const USER: &str = "postgres";
+
+/// The database that all others are copied from.
+const TEMPLATE: &str = "opencue_template";
+
+/// Users to run the server as, where it must not run as root.
+const UNPRIVILEGED: [&str; 3] = ["postgres", "nobody", "daemon"];
+
+/// How the server is to run.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Wait for the disk. Tests don't need it; a published figure does.
+    pub fsync: bool,
+    /// More settings, as in `postgresql.conf`.
+    pub settings: Vec<(String, String)>,
+    /// The folder with the server programs; `None` to find them.
+    pub binaries: Option<PathBuf>,
+}
+
+/// A running server.
+pub struct Server {
+    port: u16,
+    /// The watching shell; closing its standard input tells it to stop the server.
+    process: Child,
+    folder: PathBuf,
+    databases: AtomicU32,
+}
+
+impl Server {
+    /// Starts a server and makes the template.
+    pub async fn start(options: Options) -> anyhow::Result<Self> {
+        let binaries = options.binaries.map_or_else(binaries::find, Ok)?;
+        let folder = tempfile::Builder::new().prefix("cue-postgres-").tempdir()?;
+        let user = unprivileged_user(folder.path())?;
+        let initdb = run_as(user, &binaries.join("initdb"))
+            .args(["--username", USER, "--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync", "-D"])
+            .arg(folder.path().join("data"))
+            .output()
+            .await
+            .with_context(|| format!("running {}", binaries.join("initdb").display()))?;
+        ensure!(initdb.status.success(), "initdb failed: {}", String::from_utf8_lossy(&initdb.stderr));
+
+        let port = free_port()?;
+        let mut settings: Vec<(String, String)> = [
+            ("port", port.to_string()),
+            ("listen_addresses", "127.0.0.1".to_owned()),
+            ("unix_socket_directories", String::new()),
+            ("max_connections", "200".to_owned()),
+            ("fsync", if options.fsync { "on" } else { "off" }.to_owned()),
+            ("shared_preload_libraries", "pg_stat_statements".to_owned()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec();
+        if !has_pg_stat_statements(&binaries) {
+            settings.retain(|(key, _)| key != "shared_preload_libraries");
+        }
+        settings.extend(options.settings);
+        let log = std::fs::File::create(folder.path().join("log"))?;
+        let process = start(user, &binaries, folder.path(), &settings, log)?;
+        // From here on the watching shell removes it.
+        let folder = folder.keep();
+        let server = Self { port, process, folder, databases: AtomicU32::new(0) };
+        server.wait().await?;
+        server.make_template().await?;
+        Ok(server)
+    }
+
+    /// The server that all tests of a process share.
+    pub async fn shared() -> anyhow::Result<&'static Self> {
+        static SHARED: OnceCell<Server> = OnceCell::const_new();
+        SHARED.get_or_try_init(|| Self::start(Options::default())).await
+    }
+
+    /// A new database from the template.
+    pub async fn database(&self) -> anyhow::Result<Database> {
+        self.copy(TEMPLATE).await
+    }
+
+    /// A copy of a database that nobody is connected to.
+    pub async fn copy_of(&self, database: &Database) -> anyhow::Result<Database> {
+        self.copy(&database.name).await
+    }
+
+    async fn copy(&self, template: &str) -> anyhow::Result<Database> {
+        let name = format!("copy_{}_{}", std::process::id(), self.databases.fetch_add(1, Ordering::Relaxed));
+        let mut admin = PgConnection::connect_with(&options(self.port, "postgres")).await?;
+        let sql = format!("CREATE DATABASE {name} TEMPLATE {template}");
+        // Two copies of one template at once are refused while the other is being made.
+        let mut tries = 0;
+        while let Err(error) = sqlx::query(AssertSqlSafe(sql.clone())).execute(&mut admin).await {
+            tries += 1;
+            if tries == 100 {
+                return Err(error).with_context(|| format!("copying the database {template}"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        admin.close().await?;
+        Ok(Database { name, port: self.port })
+    }
+
+    async fn wait(&self) -> anyhow::Result<()> {
+        for _ in 0..600 {
+            if let Ok(connection) = PgConnection::connect_with(&options(self.port, "postgres")).await {
+                connection.close().await?;
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        bail!("PostgreSQL did not answer within 30 s; its log:\n{log}")
+    }
+
+    async fn make_template(&self) -> anyhow::Result<()> {
+        let migrations = std::env::var_os(template::MIGRATIONS_VARIABLE).map(PathBuf::from);
+        let mut admin = PgConnection::connect_with(&options(self.port, "postgres")).await?;
+        sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).execute(&mut admin).await?;
+        admin.close().await?;
+        let mut connection = PgConnection::connect_with(&options(self.port, TEMPLATE)).await?;
+        for piece in template::pieces(migrations.as_deref())? {
+            sqlx::raw_sql(AssertSqlSafe(piece.sql))
+                .execute(&mut connection)
+                .await
+                .with_context(|| format!("running {}", piece.name))?;
+        }
+        connection.close().await?;
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        for _ in 0..100 {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// One database of a [`Server`].
+#[derive(Clone, Debug)]
+pub struct Database {
+    name: String,
+    port: u16,
+}
+
+impl Database {
+    /// Connections to it.
+    pub async fn pool(&self) -> anyhow::Result<PgPool> {
+        let options = options(self.port, &self.name);
+        Ok(PgPoolOptions::new().max_connections(20).connect_with(options).await?)
+    }
+
+    /// How a scheduler reaches it.
+    pub fn target(&self, pool_size: u32) -> Target {
+        Target {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            database: self.name.clone(),
+            user: USER.to_owned(),
+            password: Password(String::new()),
+            pool_size,
+            member: "cue-scheduler/test".to_owned(),
+        }
+    }
+
+    /// Removes it, with whoever is connected.
+    pub async fn drop(self) -> anyhow::Result<()> {
+        let mut admin = PgConnection::connect_with(&options(self.port, "postgres")).await?;
+        sqlx::query(AssertSqlSafe(format!("DROP DATABASE {} WITH (FORCE)", self.name))).execute(&mut admin).await?;
+        admin.close().await?;
+        Ok(())
+    }
+}
+
+fn options(port: u16, database: &str) -> PgConnectOptions {
+    PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username(USER).database(database)
+}
+
+/// Starts the server under a shell that stops it and removes its folder when this process is gone: the shell waits for the end
+/// of its standard input, which this process holds open.
+fn start(
+    user: Option<&str>,
+    binaries: &Path,
+    folder: &Path,
+    settings: &[(String, String)],
+    log: std::fs::File,
+) -> anyhow::Result<Child> {
+    const WATCH: &str = r#"
+        exec 3<&0
+        folder=$1; shift
+        "$@" </dev/null 3<&- & server=$!
+        (cat <&3 >/dev/null; kill -QUIT $server 2>/dev/null) & watch=$!
+        wait $server
+        kill $watch 2>/dev/null
+        cd / && rm -rf "$folder""#;
+    let mut command = run_as(user, Path::new("/bin/sh"));
+    command.args(["-c", WATCH, "sh"]).arg(folder).arg(binaries.join("postgres")).arg("-D").arg(folder.join("data"));
+    for (key, value) in settings {
+        command.arg("-c").arg(format!("{key}={value}"));
+    }
+    // A signal to the foreground group, such as Ctrl-C, is not for the server: it ends with this process.
+    command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+    command.spawn().context("starting PostgreSQL")
+}
+
+/// A command as that user; `None` for the own one.
+fn run_as(user: Option<&str>, program: &Path) -> Command {
+    match user {
+        None => Command::new(program),
+        Some(user) => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", user, "--regid", user_group(user), "--clear-groups", "--"]).arg(program);
+            command
+        }
+    }
+}
+
+fn user_group(user: &str) -> &str {
+    if user == "nobody" { "nogroup" } else { user }
+}
+
+/// For root: a user to run the server as, who is given the folder.
+fn unprivileged_user(folder: &Path) -> anyhow::Result<Option<&'static str>> {
+    if std::fs::metadata(folder)?.uid() != 0 {
+        return Ok(None);
+    }
+    let passwd = std::fs::read_to_string("/etc/passwd")?;
+    for user in UNPRIVILEGED {
+        let Some(line) = passwd.lines().find(|line| line.split(':').next() == Some(user)) else { continue };
+        let ids: Vec<u32> = line.split(':').skip(2).take(2).filter_map(|id| id.parse().ok()).collect();
+        let [uid, gid] = ids[..] else { continue };
+        std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
+        return Ok(Some(user));
+    }
+    bail!("PostgreSQL does not run as root, and there is none of the users {}", UNPRIVILEGED.join(", "))
+}
+
+fn has_pg_stat_statements(binaries: &Path) -> bool {
+    let asked = std::process::Command::new(binaries.join("pg_config")).arg("--pkglibdir").output();
+    let folder = asked.ok().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    let beside = binaries.parent().map(|version| version.join("lib"));
+    [folder, beside].into_iter().flatten().any(|folder| folder.join("pg_stat_statements.so").is_file())
+}
+
+/// A port of loopback that is free now.
+pub fn free_port() -> anyhow::Result<u16> {
+    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
