@@ -5,6 +5,7 @@
 //! which shares no code with the scheduler.
 
 pub mod auditor;
+pub mod cuebot_sim;
 pub mod loader;
 pub mod postgres;
 pub mod python;
