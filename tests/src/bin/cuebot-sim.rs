@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Parser)]
 #[command(name = "cuebot-sim")]
 struct Arguments {
-    /// Database, as postgres://USER:PASSWORD@HOST:PORT/NAME; left out: the variable DATABASE_URL, which no process list shows.
+    /// Database, as postgres://USER:PASSWORD@HOST:PORT/NAME; left out: the variable `DATABASE_URL`, which no process list shows.
     #[arg(long)]
     database: Option<String>,
     /// Most connections to it.
@@ -74,7 +74,7 @@ impl Arguments {
             release_delay: seconds("release-delay", self.release_delay)?,
             default_allocation: self.default_allocation.clone(),
             agent_port: self.agent_port,
-            idle_memory_reset: Some(Duration::from_secs(600)),
+            idle_memory_reset: Some(Duration::from_mins(10)),
             sweeps: (!interval.is_zero()).then(|| Sweeps {
                 interval,
                 host_down_after: lost_after,

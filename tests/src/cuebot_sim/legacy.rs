@@ -60,6 +60,22 @@ pub(super) async fn run(cuebot: Arc<Cuebot>, legacy: LegacyBooking, stop: Cancel
     }
 }
 
+/// Books one frame on one host with the layer's minimum, whoever's show it is. `None`: there is no such frame or host, or the
+/// frame does not wait, or a limit or a start time keeps it back.
+pub(super) async fn book_named(cuebot: &Cuebot, frame: &str, host: &str) -> Result<Option<String>, sqlx::Error> {
+    let candidate: Option<Candidate> = sqlx::query_as(include_str!("queries/legacy/candidate.sql"))
+        .bind(frame)
+        .bind(host)
+        .fetch_optional(&cuebot.pool)
+        .await?;
+    let Some(candidate) = candidate else { return Ok(None) };
+    let booked = book(cuebot, &candidate).await?;
+    if booked.is_some() {
+        cuebot.counts.bookings.one();
+    }
+    Ok(booked)
+}
+
 /// The proc, if the booking came about.
 async fn try_book(cuebot: &Cuebot, candidate: &Candidate) -> Option<String> {
     match book(cuebot, candidate).await {

@@ -155,6 +155,13 @@ impl CuebotSim {
         sweeps::once(&self.cuebot, &ages).await
     }
 
+    /// Books a frame on a host as Cuebot itself does for its own shows (and, by a deed or a redirect, for managed ones), with
+    /// the layer's minimum. Gives the proc; `None` if the frame does not wait or is kept back. A cap or a host that is too full
+    /// is an error of the database, raised by a trigger. Nothing is launched.
+    pub async fn book(&self, frame_id: &str, host_name: &str) -> Result<Option<String>, sqlx::Error> {
+        legacy::book_named(&self.cuebot, frame_id, host_name).await
+    }
+
     /// Waits until everything that was reported has been dealt with, releases included.
     pub async fn settle(&self) {
         self.cuebot.work.settled().await;
