@@ -1,7 +1,17 @@
 -- The tables, in the state after migration 47: those that a scheduler and Cuebot's counterpart touch, and those that
 -- triggers touch for them. Amounts of cores are hundredths of a core, memory is in KB of 1024 bytes.
 
-CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
+-- frame_history makes its keys with a function of uuid-ossp. Where a server comes without that extension, random keys do.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'uuid-ossp') THEN
+        CREATE EXTENSION IF NOT EXISTS "uuid-ossp";
+    ELSE
+        CREATE FUNCTION uuid_generate_v1() RETURNS uuid AS 'SELECT gen_random_uuid()' LANGUAGE sql;
+    END IF;
+END;
+$$;
+
 CREATE SEQUENCE layer_output_ser_order_seq;
 
 CREATE TABLE facility (

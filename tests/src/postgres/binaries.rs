@@ -85,7 +85,7 @@ pub fn find() -> anyhow::Result<PathBuf> {
         Ok(found) => Ok(found),
         Err(error) => bail!(
             "no PostgreSQL server was found on PATH, through pg_config, or in the usual folders, and the Python package that \
-             carries one can't be used either ({error:#}). Install PostgreSQL 12 or newer (Debian: `apt-get install postgresql`, \
+             carries one can't be used either ({error:#}). Install PostgreSQL 13 or newer (Debian: `apt-get install postgresql`, \
              Red Hat: `dnf install postgresql-server`) or set {VARIABLE} to the folder with initdb and postgres"
         ),
     }

@@ -36,6 +36,8 @@ pub struct Options {
     pub fsync: bool,
     /// More settings, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
+    /// The folder with the server programs; `None` to find them.
+    pub binaries: Option<PathBuf>,
 }
 
 /// A running server.
@@ -50,7 +52,7 @@ pub struct Server {
 impl Server {
     /// Starts a server and makes the template.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
-        let binaries = binaries::find()?;
+        let binaries = options.binaries.map_or_else(binaries::find, Ok)?;
         let folder = tempfile::Builder::new().prefix("cue-postgres-").tempdir()?;
         let user = unprivileged_user(folder.path())?;
         let initdb = run_as(user, &binaries.join("initdb"))
