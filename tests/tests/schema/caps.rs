@@ -87,7 +87,7 @@ async fn a_counter_set_above_its_cap_by_two_complements_leaves_the_cap_as_it_was
         assert_eq!(farm.row(asked).await, before);
         assert_eq!(farm.row("SELECT int_cores, int_gpus FROM job_resource").await, "50000 500");
     }
-    assert_eq!(farm.row("SELECT int_cores, int_burst FROM subscription").await, "5000 2000");
+    assert_eq!(farm.row("SELECT int_cores, int_burst FROM subscription WHERE pk_show = 'show'").await, "5000 2000");
 }
 
 #[tokio::test]
@@ -123,7 +123,7 @@ async fn counters_of_shows_that_cuebot_books_are_recounted_from_procs_past_the_b
         UPDATE subscription SET int_burst = 100, int_cores = 7, int_gpus = 7;",
     )
     .await;
-    let asked = "SELECT int_cores, int_gpus, int_burst FROM subscription";
+    let asked = "SELECT int_cores, int_gpus, int_burst FROM subscription WHERE pk_show = 'show'";
     farm.run("UPDATE show SET b_scheduler_managed = true; SELECT recalculate_subs();").await;
     assert_eq!(farm.row(asked).await, "7 7 100", "a managed show is left alone");
     farm.run("UPDATE show SET b_scheduler_managed = false; SELECT recalculate_subs();").await;

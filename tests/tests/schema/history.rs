@@ -69,6 +69,22 @@ async fn an_undone_start_leaves_no_trace() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_run_leaves_the_open_rows_of_other_frames_alone() {
+    for stop in ["str_state = 'DEAD', int_exit_status = 1", "str_state = 'WAITING', int_exit_status = 299"] {
+        let farm = Farm::new().await;
+        farm.run(
+            "INSERT INTO frame (pk_frame, pk_layer, pk_job, str_name, str_state, int_number, int_layer_order)
+             VALUES ('second', 'layer', 'job', '0002-comp', 'WAITING', 2, 2)",
+        )
+        .await;
+        farm.run(START).await;
+        farm.run(&format!("UPDATE frame SET {stop} WHERE pk_frame = 'frame'")).await;
+        let open = farm.texts("SELECT pk_frame FROM frame_history WHERE int_ts_stopped = 0").await;
+        assert_eq!(open, ["second"], "{stop}");
+    }
+}
+
+#[tokio::test]
 async fn no_history_is_written_while_a_row_of_that_key_exists_whatever_its_value() {
     let farm = Farm::new().await;
     farm.run("INSERT INTO config (pk_config, str_key, b_value) VALUES ('off', 'DISABLE_HISTORY', false)").await;
