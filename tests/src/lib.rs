@@ -6,6 +6,7 @@
 
 pub mod auditor;
 pub mod bench;
+pub mod cuebot_sim;
 pub mod loader;
 pub mod postgres;
 pub mod python;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 pub const MIGRATIONS_VARIABLE: &str = "OPENCUE_MIGRATIONS";
 
 /// Our schema, in load order.
-const SCHEMA: [(&str, &str); 10] = [
+const SCHEMA: [(&str, &str); 11] = [
     ("tables.sql", include_str!("../../schema/tables.sql")),
     ("indexes.sql", include_str!("../../schema/indexes.sql")),
     ("functions.sql", include_str!("../../schema/functions.sql")),
@@ -18,6 +18,7 @@ const SCHEMA: [(&str, &str); 10] = [
     ("triggers/layer.sql", include_str!("../../schema/triggers/layer.sql")),
     ("triggers/host_and_proc.sql", include_str!("../../schema/triggers/host_and_proc.sql")),
     ("triggers/caps.sql", include_str!("../../schema/triggers/caps.sql")),
+    ("triggers/local.sql", include_str!("../../schema/triggers/local.sql")),
     ("triggers/folder_and_history.sql", include_str!("../../schema/triggers/folder_and_history.sql")),
     ("views.sql", include_str!("../../schema/views.sql")),
 ];
