@@ -5,6 +5,8 @@
 //! depends on time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
 
 pub mod domain;
+pub mod frame_set;
 pub mod planning;
 pub mod reason;
+pub mod run_frame;
 pub mod snapshot;
