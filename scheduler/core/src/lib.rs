@@ -6,6 +6,7 @@
 
 pub mod domain;
 pub mod frame_set;
+pub mod launch;
 pub mod planning;
 pub mod reason;
 pub mod run_frame;
