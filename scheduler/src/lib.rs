@@ -1,1 +1,3 @@
-//! placeholder
+//! Books OpenCue's frames onto render hosts.
+
+pub mod launch;
