@@ -63,7 +63,7 @@ pub(super) fn of(result: Result<(), Status>, sent: &Sent) -> Outcome {
 
 /// Whether an error, or one that caused it, is an `E`.
 fn has_cause<E: Error + 'static>(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(|cause| cause.is::<E>())
+    causes(error).any(<dyn Error>::is::<E>)
 }
 
 /// An error and what caused it, from the outside in.

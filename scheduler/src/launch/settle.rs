@@ -120,15 +120,17 @@ impl Shared {
         if settlement == Settlement::Left(Left::Stopped) {
             self.count_left_at_stop();
         }
-        match settlement {
-            Settlement::Left(Left::Silent | Left::Database) => warn!(
+        let label = settlement.label();
+        if matches!(settlement, Settlement::Left(Left::Silent | Left::Database)) {
+            warn!(
                 proc.id = %hold.proc, frame.id = %hold.frame, host.name = %hold.host_name,
-                "proc {} on {} is left to Cuebot: {}", hold.proc, hold.host_name, settlement.label()
-            ),
-            _ => info!(
+                "proc {} on {} is left to Cuebot: {label}", hold.proc, hold.host_name
+            );
+        } else {
+            info!(
                 proc.id = %hold.proc, frame.id = %hold.frame, host.name = %hold.host_name,
-                "proc {} on {} is settled: {}", hold.proc, hold.host_name, settlement.label()
-            ),
+                "proc {} on {} is settled: {label}", hold.proc, hold.host_name
+            );
         }
         self.observer.settled(hold, settlement);
     }

@@ -36,6 +36,10 @@ struct Books {
 }
 
 impl Books {
+    fn hold(&self, proc: &str) {
+        self.held.lock().unwrap().insert(proc.to_owned());
+    }
+
     fn answer(&self, what: &'static str) -> Result<(), LedgerError> {
         let failed = self
             .failures
@@ -139,9 +143,9 @@ impl Bench {
     }
 
     async fn launch(&self, bookings: Vec<Booking>) -> LaunchReport {
-        let mut held = self.books.held.lock().unwrap();
-        held.extend(bookings.iter().map(|booking| booking.hold.proc.to_string()));
-        drop(held);
+        for booking in &bookings {
+            self.books.hold(booking.hold.proc.as_str());
+        }
         self.launcher.launch(bookings).await
     }
 
@@ -149,7 +153,7 @@ impl Bench {
     async fn settlements(&mut self, count: usize) -> BTreeMap<String, Settlement> {
         let mut all = BTreeMap::new();
         while all.len() < count {
-            let next = tokio::time::timeout(Duration::from_secs(60), self.settled.recv()).await;
+            let next = tokio::time::timeout(Duration::from_mins(1), self.settled.recv()).await;
             all.extend(next.expect("a settlement within a minute"));
         }
         all
@@ -183,14 +187,14 @@ async fn each_booking_of_a_set_meets_its_own_fate() {
         .await;
 
     assert_eq!((report.launched, report.unknown, report.fenced), (1, 1, 0));
-    let mut refused: Vec<_> = report
+    let mut refusals: Vec<_> = report
         .refused
         .iter()
         .map(|launch| (launch.hold.proc.as_str(), launch.code, launch.undone))
         .collect();
-    refused.sort_unstable();
+    refusals.sort_unstable();
     assert_eq!(
-        refused,
+        refusals,
         [
             ("refused", Some("aborted"), true),
             ("unreachable", None, true)
@@ -269,7 +273,12 @@ async fn a_booking_past_the_fence_is_never_sent() {
     let mut bench = Bench::new(settings());
     let accepts = bench.agent(8, Behaviour::Accept).await;
     let mut late = booking("late", &accepts.address);
-    late.committed_at = BootInstant(clock::now().0 - Duration::from_millis(5001));
+    late.committed_at = BootInstant(
+        clock::now()
+            .0
+            .checked_sub(Duration::from_millis(5001))
+            .unwrap(),
+    );
     let report = bench
         .launch(vec![late, booking("young", &accepts.address)])
         .await;
@@ -401,7 +410,7 @@ async fn draining_settles_what_it_can() {
 #[tokio::test]
 async fn draining_leaves_a_doubt_when_time_is_short() {
     let mut settings = settings();
-    settings.timing.quiet = Duration::from_secs(60);
+    settings.timing.quiet = Duration::from_mins(1);
     let mut bench = Bench::new(settings);
     let breaks = bench.agent(15, Behaviour::RunAndBreak).await;
     bench.launch(vec![booking("broken", &breaks.address)]).await;

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use cue_scheduler_proto::rqd::RqdStaticLaunchFrameRequest;
 use cue_scheduler_proto::rqd::rqd_interface_client::RqdInterfaceClient;
+use cue_scheduler_proto::rqd::{RqdStaticLaunchFrameRequest, RunFrame};
 use http_body::Frame;
 use tonic::Code;
 use tonic::codegen::http;
@@ -219,7 +219,7 @@ async fn tonics_own_time_out_looks_like_a_cancellation_and_is_unknown() {
         .unwrap();
     let (witness, sent) = Witness::new(channel);
     let request = RqdStaticLaunchFrameRequest {
-        run_frame: Some(Default::default()),
+        run_frame: Some(RunFrame::default()),
     };
     let status = RqdInterfaceClient::new(witness)
         .launch_frame(request)
@@ -312,7 +312,7 @@ async fn a_lost_connection_is_not_made_again_behind_our_back() {
     loop {
         let (witness, sent) = Witness::new(channel.clone());
         let request = RqdStaticLaunchFrameRequest {
-            run_frame: Some(Default::default()),
+            run_frame: Some(RunFrame::default()),
         };
         let result = RqdInterfaceClient::new(witness)
             .launch_frame(request)
