@@ -191,3 +191,20 @@ impl HttpBody for WitnessBody {
         self.body.is_end_stream()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_gives_up_what_is_not_acknowledged_in_time() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        prepare(&stream, Duration::from_secs(2)).unwrap();
+        let timeout = SockRef::from(&stream).tcp_user_timeout().unwrap();
+        assert_eq!(timeout, Some(Duration::from_secs(2)));
+        assert!(stream.nodelay().unwrap());
+    }
+}
