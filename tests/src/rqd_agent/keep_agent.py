@@ -4,9 +4,12 @@ The agent starts each frame in a session of its own, so that no group kill reach
 is told to end. Hence this keeper: processes whose parents died come to it instead of to the system's first process, and so it
 finds, and kills, every process that a frame started.
 
-Arguments: the agent's command line. Exit code: the agent's.
+Arguments: a folder that is removed if the parent is gone by the end and can't do it itself, or an empty text; then the agent's
+command line. Exit code: the agent's.
 """
 import ctypes
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -39,11 +42,15 @@ def end_with_holder(agent):
 
 
 def main():
+    parent = os.getppid()
+    folder, *command = sys.argv[1:]
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    agent = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, start_new_session=True)
+    agent = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     threading.Thread(target=end_with_holder, args=(agent,), daemon=True).start()
     code = agent.wait()
     kill_others(None)
+    if folder and os.getppid() != parent:
+        shutil.rmtree(folder, ignore_errors=True)
     sys.exit(code if code >= 0 else 128 - code)
 
 

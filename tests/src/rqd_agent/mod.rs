@@ -114,6 +114,7 @@ impl Agent {
         let log = std::fs::File::create(work.join("rqd.out"))?;
         let keeper = Command::new(venv.python())
             .args(["-c", KEEPER])
+            .arg(own_folder.as_ref().map_or(Path::new(""), |own| own.path()))
             .arg(venv.python())
             .args(["-m", "rqd", "--nimbyoff", "-c"])
             .arg(&settings)
