@@ -1,6 +1,6 @@
 //! Real and simulated parts around cue-scheduler, shared by tests, demo and benchmarks.
 //!
-//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`]). Simulated: what Cuebot does to the
+//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`rqd_agent`]). Simulated: what Cuebot does to the
 //! database, and any number of render hosts. A farm is put into a database by the [`loader`] and checked by the [`auditor`],
 //! which shares no code with the scheduler.
 
@@ -10,3 +10,4 @@ pub mod cuebot_sim;
 pub mod loader;
 pub mod postgres;
 pub mod python;
+pub mod rqd_agent;
