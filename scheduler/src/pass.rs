@@ -14,7 +14,7 @@ use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
 use cue_scheduler_core::run_frame::LaunchTemplate;
-use cue_scheduler_core::snapshot::Snapshot;
+use cue_scheduler_core::snapshot::{JobIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 
@@ -153,7 +153,8 @@ async fn prepare(
     Ok(cut(context.chunk_frames, snapshot, plan, &templates, &windows))
 }
 
-/// Cuts the plan into chunks of one show each, keeping its order inside a show.
+/// Cuts the plan into chunks of one show each, keeping its order inside a show. A chunk of about `chunk_frames` ends where a
+/// job ends, if it can: two chunks with frames of one job would wait for each other at the job's row.
 fn cut(
     chunk_frames: usize,
     snapshot: &Snapshot,
@@ -182,6 +183,12 @@ fn cut(
             let buildable = window.iter().filter(|waiting| template.check(&waiting.frame).is_ok());
             Candidates { frames: buildable.collect(), offered: 0 }
         });
+        let about = chunk_frames / 4;
+        if open.get(&job.subscription.0).is_some_and(|builder| {
+            builder.chunk.slots.len() + about >= chunk_frames && builder.last_job != Some(layer.job)
+        }) {
+            finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
+        }
         for _ in 0..placement.frames {
             let builder = open.entry(job.subscription.0).or_insert_with(|| {
                 let right = &snapshot[job.subscription];
@@ -202,7 +209,8 @@ fn cut(
                 placement.size,
             );
             mine.offered += 1;
-            if builder.chunk.slots.len() >= chunk_frames {
+            builder.last_job = Some(layer.job);
+            if builder.chunk.slots.len() >= chunk_frames + about {
                 finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
             }
         }
@@ -222,12 +230,13 @@ struct Builder {
     chunk: Chunk,
     layers: HashMap<LayerId, usize>,
     hosts: HashMap<u32, usize>,
+    last_job: Option<JobIx>,
 }
 
 impl Builder {
     fn new(show: ShowId, show_name: Arc<str>) -> Self {
         let chunk = Chunk { show, show_name, layers: Vec::new(), hosts: Vec::new(), slots: Vec::new() };
-        Self { chunk, layers: HashMap::new(), hosts: HashMap::new() }
+        Self { chunk, layers: HashMap::new(), hosts: HashMap::new(), last_job: None }
     }
 
     fn add(

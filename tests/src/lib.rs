@@ -5,6 +5,8 @@
 //! which shares no code with the scheduler.
 
 pub mod auditor;
+pub mod bench;
+pub mod cuebot_sim;
 pub mod loader;
 pub mod postgres;
 pub mod python;

@@ -88,6 +88,13 @@ impl Store {
         Self { pool }
     }
 
+    /// Opens that many connections and gives them back, so that nothing waits for them later.
+    pub async fn warm(&self, connections: u32) -> Result<(), StoreError> {
+        let opened = (0..connections).map(|_| self.pool.acquire());
+        futures::future::try_join_all(opened).await.map_err(StoreError::during("opening connections"))?;
+        Ok(())
+    }
+
     /// Asks the database for a sign of life.
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map_err(StoreError::during("sign of life"))?;

@@ -266,11 +266,14 @@ fn unprivileged_user(folder: &Path) -> anyhow::Result<Option<&'static str>> {
     bail!("PostgreSQL does not run as root, and there is none of the users {}", UNPRIVILEGED.join(", "))
 }
 
+/// Whether the server's folder of libraries has the extension that counts statements. Distributions put links to the programs
+/// on `PATH`, so the real place is looked at.
 fn has_pg_stat_statements(binaries: &Path) -> bool {
-    let asked = std::process::Command::new(binaries.join("pg_config")).arg("--pkglibdir").output();
-    let folder = asked.ok().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    let beside = binaries.parent().map(|version| version.join("lib"));
-    [folder, beside].into_iter().flatten().any(|folder| folder.join("pg_stat_statements.so").is_file())
+    let real = binaries.join("postgres").canonicalize().ok();
+    let version = real.as_deref().and_then(Path::parent).and_then(Path::parent);
+    ["lib", "lib/postgresql", "lib64/pgsql"]
+        .iter()
+        .any(|folder| version.is_some_and(|version| version.join(folder).join("pg_stat_statements.so").is_file()))
 }
 
 /// A port of loopback that is free now.
