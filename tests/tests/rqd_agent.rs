@@ -23,7 +23,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 
 /// Longer than anything takes here on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Takes every report and hands on those of starts and of ends.
 struct Reports {
@@ -161,8 +161,8 @@ async fn a_real_agent_reports_its_start_runs_a_frame_and_kills_one() {
     let info = end.frame.unwrap();
     assert_eq!((info.frame_id, info.resource_id), (hello.frame_id, hello.resource_id));
     assert_eq!((end.exit_status, end.exit_signal), (0, 0));
-    let log = std::fs::read_to_string(farm.agent.frame_logs().join("smoke-job.0001-smoke.rqlog")).unwrap();
-    assert!(log.lines().any(|line| line == "hello"), "{log}");
+    let printed = std::fs::read_to_string(farm.agent.frame_logs().join("smoke-job.0001-smoke.rqlog")).unwrap();
+    assert!(printed.lines().any(|line| line == "hello"), "{printed}");
 
     let file = farm.agent.work().join("process");
     let long = farm.launch("0002-smoke", &format!("echo $$ > {}; exec sleep 600", file.display())).await;

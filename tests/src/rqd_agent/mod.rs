@@ -26,7 +26,7 @@ const KEEPER: &str = include_str!("keep_agent.py");
 pub const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// How long the agent may take to open its port, on a busy machine.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
 
 /// How long the keeper may take to end everything: the agent has ten seconds of these.
 const STOP_MAX: Duration = Duration::from_secs(30);

@@ -2,15 +2,15 @@
 
 use crate::farm::{Farm, Refused};
 
-fn raised(text: &str) -> Option<Refused> {
-    Some(Refused { code: "P0001".to_owned(), text: text.to_owned() })
+fn raised(text: &str) -> Refused {
+    Refused { code: "P0001".to_owned(), text: text.to_owned() }
 }
 
 async fn check(cases: &[(&str, &str, Option<&str>)]) {
     for (before, change, text) in cases {
         let farm = Farm::new().await;
         farm.run(before).await;
-        assert_eq!(farm.attempt(change).await.err(), text.and_then(raised), "{before} {change}");
+        assert_eq!(farm.attempt(change).await.err(), text.map(raised), "{before} {change}");
     }
 }
 
