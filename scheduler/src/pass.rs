@@ -3,23 +3,24 @@
 //! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
 //! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{LayerId, ShowId};
+use cue_scheduler_core::domain::id::{HostId, LayerId, ShowId};
 use cue_scheduler_core::domain::tag::TagKind;
-use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
 use cue_scheduler_core::run_frame::LaunchTemplate;
 use cue_scheduler_core::snapshot::{JobIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book};
 use crate::feed::Turn;
+use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader, WaitingFrame};
 use crate::store::{Store, StoreError};
 
@@ -27,9 +28,9 @@ use crate::store::{Store, StoreError};
 pub struct PassContext {
     /// The database.
     pub store: Store,
-    /// Hands committed bookings on to be launched, without waiting: an agent that doesn't answer must not hold up a pool.
-    /// `None` in dry-run mode.
-    pub launch: Option<Box<dyn Fn(Vec<Booking>) + Send + Sync>>,
+    /// Launches what is committed, in tasks of its own: an agent that doesn't answer must not hold up a pool. `None` in
+    /// dry-run mode.
+    pub launch: Option<(Arc<Launcher>, TaskTracker)>,
     /// How to place.
     pub policy: Policy,
     /// How to book.
@@ -102,6 +103,10 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     {
         let launches = context.launches.lock().await;
         snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
+    }
+    if let Some((launcher, _)) = &context.launch {
+        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
+        snapshot.hosts.retain(|host| !paused.contains(&host.id));
     }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
@@ -276,8 +281,11 @@ async fn carry_out(
                 .iter()
                 .map(|booking| (booking.hold.frame.clone(), booking.hold.show_name.clone()))
                 .collect();
-            if let Some(launch) = &context.launch {
-                launch(std::mem::take(&mut booked.bookings));
+            if let Some((launcher, tasks)) = &context.launch
+                && !booked.bookings.is_empty()
+            {
+                let (launcher, bookings) = (launcher.clone(), std::mem::take(&mut booked.bookings));
+                tasks.spawn(async move { launcher.launch(bookings).await });
             }
             Ok::<_, StoreError>((layers, frames, booked))
         })

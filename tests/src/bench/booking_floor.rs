@@ -18,6 +18,7 @@ use cue_scheduler::feed::FeedCounts;
 use cue_scheduler::pass::PassReport;
 use cue_scheduler::store::booking::{ApplyColumns, CounterColumns, ProcColumns, StartColumns};
 use cue_scheduler::store::{Store, StoreError};
+use cue_scheduler_config::Config;
 use serde_json::{Map, json};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -160,14 +161,16 @@ impl Observer for Counter {
 
 async fn schedule(database: &Database, frames: usize) -> anyhow::Result<Ours> {
     let pool = prepare(database).await?;
-    let store = Store::new(&database.target(std::env::var("PS").unwrap().parse().unwrap()));
-    store.warm(std::env::var("PS").unwrap().parse().unwrap()).await?;
+    let config = Config::default();
+    let store = Store::new(&database.target(config.database.pool_size));
+    store.warm().await?;
     let statements = Statements::start(&pool).await?;
 
     let began = Instant::now();
     let (booked, mut seen) = watch::channel((0, began));
     let counter = Arc::new(Counter { booked, refusals: Mutex::default() });
-    let engine = tmp_engine(store.clone(), counter.clone());
+    let policy = cue_scheduler::app::policy(&config)?;
+    let engine = cue_scheduler::app::engine(&config, policy, None, store.clone(), None, counter.clone());
     let stop = CancellationToken::new();
     let running = tokio::spawn(engine.run(stop.clone()));
     while seen.borrow_and_update().0 < frames {
@@ -199,7 +202,7 @@ struct Statements(Option<PgPool>);
 impl Statements {
     async fn start(pool: &PgPool) -> anyhow::Result<Self> {
         let made = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(pool).await;
-        eprintln!("{made:?}");
+
         let r = sqlx::query("SELECT pg_stat_statements_reset()").execute(pool).await;
         eprintln!("{r:?}");
         if made.is_err() || r.is_err() {
@@ -216,9 +219,6 @@ impl Statements {
         )
         .fetch_one(pool)
         .await?;
-        if std::env::var("TOP").is_ok() {
-            for (q, c, t, m) in sqlx::query_as::<_, (String, i64, f64, f64)>("SELECT left(regexp_replace(query, '\\s+', ' ', 'g'), 60), calls, total_exec_time, mean_exec_time FROM pg_stat_statements ORDER BY 3 DESC LIMIT 24").fetch_all(pool).await? { eprintln!("{t:9.1} ms {c:6} calls {m:8.3} {q}"); }
-        }
         Ok(calls as f64 / frames as f64)
     }
 }
@@ -265,8 +265,8 @@ impl Rows {
 async fn floor(server: &Server, loaded: &Database, rows: &Rows) -> anyhow::Result<f64> {
     let copy = server.copy_of(loaded).await?;
     let pool = prepare(&copy).await?;
-    let store = Store::new(&copy.target(1));
-    store.warm(1).await?;
+    let store = Store::new(&copy.target(2));
+    store.warm().await?;
     let mut booked = Booked::default();
     let began = Instant::now();
     for chunk in rows.0.chunks(CHUNK) {
@@ -364,53 +364,5 @@ fn grown<'r>(
     }
     for (key, cores) in keys {
         columns.push(key, cores, 0);
-    }
-}
-
-fn tmp_engine(store: Store, observer: Arc<dyn Observer>) -> cue_scheduler::engine::Engine {
-    use cue_scheduler::*;
-    use cue_scheduler_core::domain::amount::Kb;
-    let read = Arc::new(snapshot::ReadSettings {
-        host_staleness: Duration::from_secs(120),
-        host_interval: Duration::from_secs(1),
-        ignored_tags: Default::default(),
-    });
-    engine::Engine {
-        context: Arc::new(pass::PassContext {
-            store,
-            launch: None,
-            policy: cue_scheduler_core::planning::Policy {
-                core_saturation: true,
-                memory_saturation: false,
-                memory_stranded: Kb(2 << 20),
-                selfish_services: vec![],
-                frames_per_layer: None,
-                hosts_per_layer: None,
-            },
-            booking: booking::BookingSettings { memory_factors: Default::default(), memory_used_at_start: 262_144 },
-            chunk_frames: 100,
-            chunks_in_flight: std::env::var("CIF").ok().and_then(|n| n.parse().ok()).unwrap_or(3),
-            launches: tokio::sync::Mutex::new(snapshot::Launches::new(Duration::from_secs(300))),
-        }),
-        feed: feed::Feed::new(
-            feed::Scope {
-                facility: None,
-                ignored_tags: Default::default(),
-                chunks: cue_scheduler_core::cluster::ChunkSizes { manual: 50, hostname: 50 },
-            },
-            feed::Pace {
-                saturated: Duration::from_millis(200),
-                empty: Duration::from_secs(30),
-                longest: Duration::from_secs(5),
-            },
-            read,
-            0,
-        ),
-        settings: engine::EngineSettings {
-            scan_interval: Duration::from_millis(400),
-            reload_interval: Duration::from_secs(120),
-            passes_in_flight: 3,
-        },
-        observer,
     }
 }

@@ -190,6 +190,7 @@ impl Database {
             user: USER.to_owned(),
             password: Password(String::new()),
             pool_size,
+            booking_connections: 3,
             member: "cue-scheduler/test".to_owned(),
         }
     }
