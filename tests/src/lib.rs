@@ -1,10 +1,11 @@
 //! Real and simulated parts around cue-scheduler, shared by tests, demo and benchmarks.
 //!
 //! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`]). Simulated: what Cuebot does to the
-//! database, and any number of render hosts. A farm is put into a database by the [`loader`] and checked by the [`auditor`],
+//! database, and any number of render hosts ([`farm_sim`]). A farm is put into a database by the [`loader`] and checked by the [`auditor`],
 //! which shares no code with the scheduler.
 
 pub mod auditor;
+pub mod farm_sim;
 pub mod loader;
 pub mod postgres;
 pub mod python;
