@@ -102,7 +102,11 @@ pub async fn run(config: DemoConfig) -> anyhow::Result<Summary> {
 async fn watch(harness: &Harness, progress: &Progress, began: Instant) -> anyhow::Result<Duration> {
     let mut late: Option<(String, SystemTime)> = None;
     loop {
-        ensure!(began.elapsed() < LIMIT, "not all frames were done after {LIMIT:?}; look at the logs in {}", harness.folder.display());
+        ensure!(
+            began.elapsed() < LIMIT,
+            "not all frames were done after {LIMIT:?}; look at the logs in {}",
+            harness.folder.display()
+        );
         let states = states(harness).await?;
         let of = |state: &str| states.get(state).copied().unwrap_or(0);
         let (done, running) = (of("SUCCEEDED"), of("RUNNING"));
@@ -186,7 +190,7 @@ fn jobs(logs: &str) -> Vec<JobDescription> {
             // The agent in Python stops reading as soon as the command is gone, so the line is followed by a moment.
             command: "echo frame #IFRAME# of $CUE_JOB with $CUE_THREADS core; sleep 0.2".to_owned(),
             range: "1-60".to_owned(),
-            memory: Memory::mib(256),
+            memory: Memory::gib(1),
             tags: vec!["real".to_owned()],
             threadable: false,
             ..LayerDescription::default()
@@ -221,7 +225,8 @@ fn late_job() -> JobDescription {
 }
 
 fn frames_of(job: &JobDescription) -> usize {
-    let last = |layer: &LayerDescription| layer.range.rsplit('-').next().and_then(|last| last.parse().ok()).unwrap_or(0);
+    let last =
+        |layer: &LayerDescription| layer.range.rsplit('-').next().and_then(|last| last.parse().ok()).unwrap_or(0);
     job.layers.iter().map(last).sum()
 }
 

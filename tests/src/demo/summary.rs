@@ -109,7 +109,9 @@ pub(super) async fn make(
         caps: caps
             .caps
             .iter()
-            .filter(|record| !record.largest.cap.starts_with("job") || record.largest.used * 10 > record.largest.allowed * 9)
+            .filter(|record| {
+                !record.largest.cap.starts_with("job") || record.largest.used * 10 > record.largest.allowed * 9
+            })
             .map(|record| Cap {
                 cap: format!("{} {}", record.largest.name, record.largest.cap),
                 largest: record.largest.used,

@@ -99,12 +99,8 @@ impl Harness {
         let agent = match config.agent {
             Some((cores, tags)) => {
                 say("starting a real render agent");
-                let config = AgentConfig {
-                    port: Some(hosts.port()),
-                    cores,
-                    tags,
-                    ..AgentConfig::reporting_to(address)
-                };
+                let config =
+                    AgentConfig { port: Some(hosts.port()), cores, tags, ..AgentConfig::reporting_to(address) };
                 Some(Agent::start(config).await?)
             }
             None => None,
@@ -150,9 +146,11 @@ impl Harness {
 }
 
 async fn existing_database(url: &str) -> anyhow::Result<(PgPool, Target)> {
-    let options: PgConnectOptions = url.parse().context("--database must be postgres://USER:PASSWORD@HOST:PORT/NAME")?;
+    let options: PgConnectOptions =
+        url.parse().context("--database must be postgres://USER:PASSWORD@HOST:PORT/NAME")?;
     let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-    let password = rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map_or("", |(_, password)| password);
+    let password =
+        rest.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map_or("", |(_, password)| password);
     let target = Target {
         host: options.get_host().to_owned(),
         port: options.get_port(),
@@ -164,6 +162,7 @@ async fn existing_database(url: &str) -> anyhow::Result<(PgPool, Target)> {
         member: String::new(),
     };
     ensure!(!target.database.is_empty(), "--database names no database: postgres://USER:PASSWORD@HOST:PORT/NAME");
-    let pool = PgPoolOptions::new().max_connections(20).connect_with(options).await.context("connecting to --database")?;
+    let pool =
+        PgPoolOptions::new().max_connections(20).connect_with(options).await.context("connecting to --database")?;
     Ok((pool, target))
 }

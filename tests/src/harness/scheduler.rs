@@ -43,7 +43,11 @@ impl Scheduler {
         let metrics_port = free_port()?;
         let mut yaml = String::new();
         let Target { host, port, database, user, password, .. } = target;
-        writeln!(yaml, "database: {{db_host: '{host}', db_port: {port}, db_name: '{database}', db_user: '{user}', db_pass: '{}'}}", password.0)?;
+        writeln!(
+            yaml,
+            "database: {{db_host: '{host}', db_port: {port}, db_name: '{database}', db_user: '{user}', db_pass: '{}'}}",
+            password.0
+        )?;
         writeln!(yaml, "rqd: {{grpc_port: {rqd_port}}}")?;
         writeln!(yaml, "queue: {{metrics_port: {metrics_port}}}")?;
         yaml.push_str(more);
@@ -81,7 +85,11 @@ impl Scheduler {
             if let Some(status) = self.keeper.try_wait()? {
                 bail!("cue-scheduler ended with {status}; its log:\n{}", self.log());
             }
-            ensure!(began.elapsed() < READY_MAX, "cue-scheduler is not ready after {READY_MAX:?}; its log:\n{}", self.log());
+            ensure!(
+                began.elapsed() < READY_MAX,
+                "cue-scheduler is not ready after {READY_MAX:?}; its log:\n{}",
+                self.log()
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -100,9 +108,9 @@ impl Scheduler {
     /// The sum over all labels of a metric.
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let (_, text) = self.get("/metrics").await?;
-        let values = text.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' '))
-        });
+        let values = text
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
         Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
@@ -113,7 +121,8 @@ impl Scheduler {
 
     /// Waits for its end without telling it to; the exit code.
     pub async fn wait(&mut self) -> anyhow::Result<i32> {
-        let status = tokio::time::timeout(STOP_MAX, self.keeper.wait()).await.context("cue-scheduler does not end")??;
+        let status =
+            tokio::time::timeout(STOP_MAX, self.keeper.wait()).await.context("cue-scheduler does not end")??;
         Ok(status.code().unwrap_or(-1))
     }
 
