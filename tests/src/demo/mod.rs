@@ -134,7 +134,7 @@ async fn watch(harness: &Harness, progress: &Progress, began: Instant) -> anyhow
 async fn states(harness: &Harness) -> anyhow::Result<BTreeMap<String, i64>> {
     let jobs: Vec<&String> = harness.loaded.jobs.values().collect();
     let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT str_state, count(*) FROM frame JOIN job USING (pk_job) WHERE pk_job = ANY($1) OR str_name = $2 GROUP BY 1",
+        "SELECT f.str_state, count(*) FROM frame f JOIN job j USING (pk_job) WHERE pk_job = ANY($1) OR j.str_name = $2 GROUP BY 1",
     )
     .bind(jobs)
     .bind(late_job().name)
