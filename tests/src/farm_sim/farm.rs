@@ -159,12 +159,11 @@ impl Farm {
 
     /// What goes wrong with the launch that has just arrived.
     pub fn strike(&self, host: HostIndex) -> Option<LaunchFault> {
-        let fault = match self.state(host).fault {
-            Fault::Launch(fault) => Some(fault),
-            _ => {
-                let mut draw = lock(&self.draw);
-                self.config.chances.iter().find(|chance| draw.random_bool(chance.probability)).map(|c| c.fault)
-            }
+        let fault = if let Fault::Launch(fault) = self.state(host).fault {
+            Some(fault)
+        } else {
+            let mut draw = lock(&self.draw);
+            self.config.chances.iter().find(|chance| draw.random_bool(chance.probability)).map(|c| c.fault)
         };
         if let Some(fault) = fault {
             let name = match fault {

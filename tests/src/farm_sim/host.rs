@@ -22,7 +22,7 @@ use super::record::RunId;
 use super::refusal::Refusal;
 
 /// Cores that a crashed call of an agent in Rust reserved come back after about a minute.
-const LEAK: Duration = Duration::from_secs(60);
+const LEAK: Duration = Duration::from_mins(1);
 
 /// A frame on a host.
 pub(super) struct Running {
