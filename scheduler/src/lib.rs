@@ -3,9 +3,12 @@
 //! Data goes one way: [`feed`] says whose turn it is, [`snapshot`] reads the pool, the core crate plans, [`booking`] asks the
 //! database, [`launch`] tells the agents. [`pass`] is the one place that knows this order.
 
+pub mod app;
 pub mod booking;
+pub mod cli;
 pub mod engine;
 pub mod feed;
+pub mod http;
 pub mod launch;
 pub mod pass;
 pub mod snapshot;

@@ -1,2 +1,43 @@
-//! placeholder
-fn main() {}
+//! The program: reads the command line and the configuration, and chooses the exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cue_scheduler::app;
+use cue_scheduler::cli::Arguments;
+use cue_scheduler_config::{Config, LogFormat};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let loaded = match Config::load(&Arguments::parse().sources()) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let logging = &loaded.config.logging;
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(logging.level.directives()));
+    match logging.format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(loaded.config.queue.worker_threads)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("the threads can't be started: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(app::run(loaded)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -3,23 +3,24 @@
 //! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
 //! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{LayerId, ShowId};
+use cue_scheduler_core::domain::id::{HostId, LayerId, ShowId};
 use cue_scheduler_core::domain::tag::TagKind;
-use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
 use cue_scheduler_core::run_frame::LaunchTemplate;
-use cue_scheduler_core::snapshot::Snapshot;
+use cue_scheduler_core::snapshot::{JobIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
 
 use crate::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book};
 use crate::feed::Turn;
+use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader, WaitingFrame};
 use crate::store::{Store, StoreError};
 
@@ -27,9 +28,9 @@ use crate::store::{Store, StoreError};
 pub struct PassContext {
     /// The database.
     pub store: Store,
-    /// Hands committed bookings on to be launched, without waiting: an agent that doesn't answer must not hold up a pool.
-    /// `None` in dry-run mode.
-    pub launch: Option<Box<dyn Fn(Vec<Booking>) + Send + Sync>>,
+    /// Launches what is committed, in tasks of its own: an agent that doesn't answer must not hold up a pool. `None` in
+    /// dry-run mode.
+    pub launch: Option<(Arc<Launcher>, TaskTracker)>,
     /// How to place.
     pub policy: Policy,
     /// How to book.
@@ -103,6 +104,10 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         let launches = context.launches.lock().await;
         snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
     }
+    if let Some((launcher, _)) = &context.launch {
+        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
+        snapshot.hosts.retain(|host| !paused.contains(&host.id));
+    }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {
@@ -153,7 +158,8 @@ async fn prepare(
     Ok(cut(context.chunk_frames, snapshot, plan, &templates, &windows))
 }
 
-/// Cuts the plan into chunks of one show each, keeping its order inside a show.
+/// Cuts the plan into chunks of one show each, keeping its order inside a show. A chunk of about `chunk_frames` ends where a
+/// job ends, if it can: two chunks with frames of one job would wait for each other at the job's row.
 fn cut(
     chunk_frames: usize,
     snapshot: &Snapshot,
@@ -182,6 +188,12 @@ fn cut(
             let buildable = window.iter().filter(|waiting| template.check(&waiting.frame).is_ok());
             Candidates { frames: buildable.collect(), offered: 0 }
         });
+        let about = chunk_frames / 4;
+        if open.get(&job.subscription.0).is_some_and(|builder| {
+            builder.chunk.slots.len() + about >= chunk_frames && builder.last_job != Some(layer.job)
+        }) {
+            finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
+        }
         for _ in 0..placement.frames {
             let builder = open.entry(job.subscription.0).or_insert_with(|| {
                 let right = &snapshot[job.subscription];
@@ -202,7 +214,8 @@ fn cut(
                 placement.size,
             );
             mine.offered += 1;
-            if builder.chunk.slots.len() >= chunk_frames {
+            builder.last_job = Some(layer.job);
+            if builder.chunk.slots.len() >= chunk_frames + about {
                 finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
             }
         }
@@ -222,12 +235,13 @@ struct Builder {
     chunk: Chunk,
     layers: HashMap<LayerId, usize>,
     hosts: HashMap<u32, usize>,
+    last_job: Option<JobIx>,
 }
 
 impl Builder {
     fn new(show: ShowId, show_name: Arc<str>) -> Self {
         let chunk = Chunk { show, show_name, layers: Vec::new(), hosts: Vec::new(), slots: Vec::new() };
-        Self { chunk, layers: HashMap::new(), hosts: HashMap::new() }
+        Self { chunk, layers: HashMap::new(), hosts: HashMap::new(), last_job: None }
     }
 
     fn add(
@@ -267,8 +281,11 @@ async fn carry_out(
                 .iter()
                 .map(|booking| (booking.hold.frame.clone(), booking.hold.show_name.clone()))
                 .collect();
-            if let Some(launch) = &context.launch {
-                launch(std::mem::take(&mut booked.bookings));
+            if let Some((launcher, tasks)) = &context.launch
+                && !booked.bookings.is_empty()
+            {
+                let (launcher, bookings) = (launcher.clone(), std::mem::take(&mut booked.bookings));
+                tasks.spawn(async move { launcher.launch(bookings).await });
             }
             Ok::<_, StoreError>((layers, frames, booked))
         })

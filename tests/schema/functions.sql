@@ -5,24 +5,29 @@ CREATE FUNCTION epoch(moment timestamptz) RETURNS numeric AS $$
     SELECT floor(extract(epoch FROM moment));
 $$ LANGUAGE sql STABLE;
 
--- How far a share is used: negative while nothing of a minimum is.
-CREATE FUNCTION tier(cores integer, min_cores integer) RETURNS numeric AS $$
-    SELECT CASE WHEN min_cores = 0 THEN cores::numeric / 100 + 1
-                WHEN cores = 0 THEN -min_cores::numeric
-                ELSE cores::numeric / min_cores END;
+-- How far a share is used: negative while nothing of a minimum is. Some columns have 64 bits, so the arguments are numeric.
+CREATE FUNCTION tier(cores numeric, min_cores numeric) RETURNS numeric AS $$
+    SELECT CASE WHEN min_cores = 0 THEN cores / 100 + 1
+                WHEN cores = 0 THEN -min_cores
+                ELSE cores / min_cores END;
 $$ LANGUAGE sql IMMUTABLE;
 
-CREATE FUNCTION soft_tier(cores integer, min_cores integer) RETURNS numeric AS $$
+CREATE FUNCTION soft_tier(cores numeric, min_cores numeric) RETURNS numeric AS $$
     SELECT CASE WHEN cores IS NULL THEN 0
                 WHEN min_cores = 0 OR cores >= min_cores THEN 1
-                WHEN cores = 0 THEN -min_cores::numeric
-                ELSE cores::numeric / min_cores END;
+                WHEN cores = 0 THEN -min_cores
+                ELSE cores / min_cores END;
 $$ LANGUAGE sql IMMUTABLE;
 
 CREATE FUNCTION interval_to_seconds(span interval) RETURNS numeric AS $$
     SELECT extract(day FROM span) * 86400 + extract(hour FROM span) * 3600
          + extract(minute FROM span) * 60 + extract(second FROM span);
 $$ LANGUAGE sql IMMUTABLE;
+
+-- Seconds of a run; one that goes on lasts until now, one that never began took none.
+CREATE FUNCTION find_duration(started timestamptz, stopped timestamptz) RETURNS numeric AS $$
+    SELECT CASE WHEN started IS NULL THEN 0 ELSE interval_to_seconds(coalesce(stopped, now()) - started) END;
+$$ LANGUAGE sql STABLE;
 
 -- host.str_tags: the host's tags in one text, by kind and then by name.
 CREATE FUNCTION recalculate_tags(host_id varchar) RETURNS void AS $$

@@ -1,11 +1,14 @@
 //! Real and simulated parts around cue-scheduler, shared by tests, demo and benchmarks.
 //!
-//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`]). Simulated: what Cuebot does to the
-//! database, and any number of render hosts ([`farm_sim`]). A farm is put into a database by the [`loader`] and checked by the [`auditor`],
-//! which shares no code with the scheduler.
+//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`rqd_agent`]). Simulated: what Cuebot does to the
+//! database, and any number of render hosts ([`farm_sim`]). A farm is put into a database by the [`loader`] and checked by the
+//! [`auditor`], which shares no code with the scheduler.
 
 pub mod auditor;
+pub mod bench;
+pub mod cuebot_sim;
 pub mod farm_sim;
 pub mod loader;
 pub mod postgres;
 pub mod python;
+pub mod rqd_agent;

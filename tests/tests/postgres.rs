@@ -24,3 +24,37 @@ async fn databases_do_not_see_each_others_rows() {
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM dept").fetch_one(&other).await.unwrap();
     assert_eq!(rows, 0);
 }
+
+#[tokio::test]
+async fn a_folder_of_migrations_takes_the_place_of_our_schema() {
+    let base = tempfile::tempdir().unwrap();
+    let migrations = base.path().join("migrations");
+    std::fs::create_dir(&migrations).unwrap();
+    let write = |path: &str, sql: &str| std::fs::write(base.path().join(path), sql).unwrap();
+    write("migrations/V1__first.sql", "CREATE TABLE dept (pk_dept text PRIMARY KEY, str_name text);");
+    write(
+        "migrations/V2__rows.sql",
+        "INSERT INTO dept VALUES ('a', 'migrated'); INSERT INTO dept VALUES ('b', 'migrated');",
+    );
+    write("migrations/V10__last.sql", "UPDATE dept SET str_name = str_name || ' twice'");
+    // As OpenCue's own does, the seed repeats a row of the migrations.
+    write(
+        "seed_data.sql",
+        "INSERT INTO dept VALUES ('a', 'seed; repeated');\nINSERT INTO dept VALUES ('c', 'seed');\n",
+    );
+    let server = Server::start(Options { migrations: Some(migrations), ..Options::default() }).await.unwrap();
+    let pool = server.database().await.unwrap().pool().await.unwrap();
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT pk_dept, str_name FROM dept ORDER BY pk_dept").fetch_all(&pool).await.unwrap();
+    let expected = [("a", "migrated twice"), ("b", "migrated twice"), ("c", "seed")];
+    assert_eq!(rows, expected.map(|(id, name)| (id.to_owned(), name.to_owned())));
+}
+
+#[tokio::test]
+async fn a_failing_migration_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("V1__broken.sql"), "CREATE NONSENSE").unwrap();
+    let options = Options { migrations: Some(folder.path().to_owned()), ..Options::default() };
+    let error = Server::start(options).await.err().unwrap();
+    assert!(format!("{error:#}").contains("V1__broken.sql"), "{error:#}");
+}

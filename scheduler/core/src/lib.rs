@@ -7,8 +7,11 @@
 pub mod cluster;
 pub mod domain;
 pub mod frame_set;
+mod host_index;
 pub mod launch;
 pub mod planning;
 pub mod reason;
 pub mod run_frame;
 pub mod snapshot;
+#[cfg(test)]
+mod test_farm;

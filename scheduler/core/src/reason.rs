@@ -21,7 +21,10 @@ pub enum Reason {
     NoHostWithTag,
     /// Hosts have the tag, none of them the operating system.
     NoHostWithOs,
-    /// Hosts match, and none is large enough even when idle.
+    /// Hosts match, and all of them give every idle core to one frame (thread mode All), which the layer's frames could
+    /// not use.
+    NoHostForUnthreaded,
+    /// Hosts match, and none is large enough even when idle. A negative request, which no host can grant, counts here.
     NoHostLargeEnough,
     /// Hosts match and are large enough, and none has enough idle now.
     HostsBusy,
@@ -31,7 +34,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of the questions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::SubscriptionFrozen,
         Self::SubscriptionFull,
         Self::FolderCores,
@@ -41,6 +44,7 @@ impl Reason {
         Self::Limit,
         Self::NoHostWithTag,
         Self::NoHostWithOs,
+        Self::NoHostForUnthreaded,
         Self::NoHostLargeEnough,
         Self::HostsBusy,
         Self::PassBound,
@@ -58,6 +62,7 @@ impl Reason {
             Self::Limit => "limit",
             Self::NoHostWithTag => "no_host_with_tag",
             Self::NoHostWithOs => "no_host_with_os",
+            Self::NoHostForUnthreaded => "no_host_for_unthreaded",
             Self::NoHostLargeEnough => "no_host_large_enough",
             Self::HostsBusy => "hosts_busy",
             Self::PassBound => "pass_bound",

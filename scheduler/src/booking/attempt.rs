@@ -44,7 +44,7 @@ pub(super) async fn attempt(
 ) -> Result<Attempt, StoreError> {
     // Read before the transaction begins, so that it is never later than `proc.ts_booked`: the launch must follow within a
     // fixed time, and whoever looks for bookings left behind counts that time from there.
-    let committed_at = clock::boottime();
+    let committed_at = clock::now();
     let mut tx = store.begin().await?;
     let mut refusals = Refusals::default();
 

@@ -4,11 +4,16 @@
 //! returned, never what was booked: memory may have grown since, and a proc that Cuebot has released gives nothing.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use cue_scheduler_core::domain::id::ProcId;
 use cue_scheduler_core::launch::Hold;
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+
 use super::resources::distinct;
+use crate::launch::{Ledger, LedgerError};
 use crate::store::booking::{ApplyColumns, BookingTx, CounterColumns, ResourceRow, kind};
 use crate::store::undo::DeletedProc;
 use crate::store::{Store, StoreError};
@@ -16,18 +21,49 @@ use crate::store::{Store, StoreError};
 /// How often an undo is tried whose rows are locked or in a deadlock; after that the procs are Cuebot's to sweep.
 const TRIES: u32 = 8;
 
-/// Takes bookings back, as one transaction per show; answers the procs that were.
-pub async fn undo(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {
-    let mut tries = 0;
-    loop {
-        match undo_once(store, holds).await {
-            Err(error) if error.retryable().is_some() && tries < TRIES => {
-                tries += 1;
-                tokio::time::sleep(std::time::Duration::from_millis(u64::from(20 * tries))).await;
-            }
-            result => return result,
+/// The database, as the launcher knows it.
+#[derive(Clone, Debug)]
+pub struct DatabaseLedger(pub Store);
+
+impl Ledger for DatabaseLedger {
+    fn undo<'a>(&'a self, holds: &'a [Hold]) -> BoxFuture<'a, Result<Vec<ProcId>, LedgerError>> {
+        async move {
+            undo(&self.0, holds).await.map_err(|error| LedgerError { what: "undo bookings", source: error.into() })
         }
+        .boxed()
     }
+
+    fn still_held<'a>(&'a self, holds: &'a [Hold]) -> BoxFuture<'a, Result<Vec<ProcId>, LedgerError>> {
+        async move {
+            still_held(&self.0, holds)
+                .await
+                .map_err(|error| LedgerError { what: "say which bookings stand", source: error.into() })
+        }
+        .boxed()
+    }
+}
+
+/// Takes bookings back; answers the procs that were. One transaction a show: the rows of two shows, taken one show after the
+/// other, would break the order of locks.
+pub async fn undo(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {
+    let mut by_show: BTreeMap<&str, Vec<Hold>> = BTreeMap::new();
+    for hold in holds {
+        by_show.entry(&hold.show_name).or_default().push(hold.clone());
+    }
+    let mut undone = Vec::new();
+    for holds in by_show.into_values() {
+        let mut tries = 0;
+        undone.extend(loop {
+            match undo_once(store, &holds).await {
+                Err(error) if error.retryable().is_some() && tries < TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(Duration::from_millis(u64::from(20 * tries))).await;
+                }
+                result => break result?,
+            }
+        });
+    }
+    Ok(undone)
 }
 
 /// Which bookings still stand: the frame runs, and our proc holds it.

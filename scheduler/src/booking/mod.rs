@@ -25,7 +25,7 @@ use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
 
 pub use chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
-pub use ledger::{still_held, undo};
+pub use ledger::{DatabaseLedger, still_held, undo};
 pub use refusal::{Refusal, Refusals};
 
 /// How often a chunk is tried with less and less before the rest of it is left to the next pass.

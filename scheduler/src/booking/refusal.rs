@@ -45,6 +45,28 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Every cause.
+    pub const ALL: [Self; 18] = [
+        Self::FrameTaken,
+        Self::FrameChanged,
+        Self::FrameUnbuildable,
+        Self::JobPaused,
+        Self::JobNotPending,
+        Self::StartAfter,
+        Self::ShowNotManaged,
+        Self::ProcExists,
+        Self::HostNotOpen,
+        Self::HostFull,
+        Self::NoSubscription,
+        Self::Subscription,
+        Self::JobCores,
+        Self::JobGpus,
+        Self::FolderCores,
+        Self::FolderGpus,
+        Self::Limit,
+        Self::GivenUp,
+    ];
+
     /// The `cause` label of the metrics.
     pub fn label(self) -> &'static str {
         match self {

@@ -167,7 +167,7 @@ pub struct BookingTx {
 impl Store {
     /// Begins a booking transaction, or the undoing of one.
     pub async fn begin(&self) -> Result<BookingTx, StoreError> {
-        let tx = self.pool.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
+        let tx = self.bookings.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
         Ok(BookingTx { tx })
     }
 

@@ -32,6 +32,9 @@ const SERIALIZATION: &str = "40001";
 const LOCK_TIMEOUT: &str = "55P03";
 
 impl StoreError {
+    /// What [`StoreError::retryable`] can answer.
+    pub const RETRYABLE: [&'static str; 3] = [DEADLOCK, SERIALIZATION, LOCK_TIMEOUT];
+
     /// For `map_err`.
     pub fn during(what: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
         move |source| Self::Database { what, source }
@@ -47,12 +50,8 @@ impl StoreError {
 
     /// The SQLSTATE if the same transaction may succeed when tried again; a label for metrics.
     pub fn retryable(&self) -> Option<&'static str> {
-        match self.sqlstate()?.as_ref() {
-            DEADLOCK => Some(DEADLOCK),
-            SERIALIZATION => Some(SERIALIZATION),
-            LOCK_TIMEOUT => Some(LOCK_TIMEOUT),
-            _ => None,
-        }
+        let sqlstate = self.sqlstate()?;
+        Self::RETRYABLE.into_iter().find(|retryable| *retryable == sqlstate)
     }
 
     /// Whether the database did not answer at all, so that it isn't known what it did.

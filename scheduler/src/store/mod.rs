@@ -31,6 +31,8 @@ pub struct Target {
     pub password: Password,
     /// Most connections.
     pub pool_size: u32,
+    /// Of these, the connections for booking transactions; at least one is left for reading.
+    pub booking_connections: u32,
     /// `application_name` of every session, at most 63 bytes.
     pub member: String,
 }
@@ -46,9 +48,13 @@ impl std::fmt::Debug for Password {
 }
 
 /// The database.
+///
+/// Bookings have few connections of their own: a session that has booked before has its statements planned and its triggers
+/// compiled, and a pool that deals bookings to twenty sessions pays for that twenty times.
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: PgPool,
+    bookings: PgPool,
 }
 
 impl Store {
@@ -72,20 +78,31 @@ impl Store {
                 ("tcp_keepalives_interval", "2"),
                 ("tcp_keepalives_count", "3"),
             ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(target.pool_size)
-            .acquire_timeout(Duration::from_secs(10))
-            .idle_timeout(Duration::from_secs(60))
-            .max_lifetime(Duration::from_secs(3600))
-            // A dead connection shows at its first statement and the pass is repeated; asking each time costs a round trip.
-            .test_before_acquire(false)
-            .connect_lazy_with(options);
-        Self { pool }
+        let pool = |connections: u32| {
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(Duration::from_secs(10))
+                .idle_timeout(Duration::from_secs(600))
+                .max_lifetime(Duration::from_secs(3600))
+                // A dead connection shows at its first statement and the pass is repeated; asking each time costs a round
+                // trip.
+                .test_before_acquire(false)
+                .connect_lazy_with(options.clone())
+        };
+        let bookings = target.booking_connections.clamp(1, target.pool_size.saturating_sub(1).max(1));
+        Self { pool: pool(target.pool_size.saturating_sub(bookings).max(1)), bookings: pool(bookings) }
     }
 
     /// On a pool that somebody else made, for tests and benchmarks.
     pub fn on(pool: PgPool) -> Self {
-        Self { pool }
+        Self { bookings: pool.clone(), pool }
+    }
+
+    /// Opens all connections for bookings and one for reading, so that nothing waits for them later.
+    pub async fn warm(&self) -> Result<(), StoreError> {
+        let opened = (0..self.bookings.options().get_max_connections()).map(|_| self.bookings.acquire());
+        futures::future::try_join_all(opened).await.map_err(StoreError::during("opening connections"))?;
+        self.ping().await
     }
 
     /// Asks the database for a sign of life.
@@ -96,6 +113,7 @@ impl Store {
 
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
+        self.bookings.close().await;
         self.pool.close().await;
     }
 }

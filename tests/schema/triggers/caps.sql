@@ -32,7 +32,7 @@ EXECUTE FUNCTION trigger__verify_subscription();
 
 CREATE FUNCTION trigger__tier_job() RETURNS trigger AS $$
 BEGIN
-    NEW.float_tier := tier(NEW.int_cores::integer, NEW.int_min_cores::integer);
+    NEW.float_tier := tier(NEW.int_cores, NEW.int_min_cores);
     RETURN NEW;
 END;
 $$ LANGUAGE plpgsql;
@@ -41,7 +41,7 @@ CREATE TRIGGER tier_job BEFORE UPDATE ON job_resource FOR EACH ROW EXECUTE FUNCT
 
 CREATE FUNCTION trigger__tier_subscription() RETURNS trigger AS $$
 BEGIN
-    NEW.float_tier := tier(NEW.int_cores, NEW.int_size::integer);
+    NEW.float_tier := tier(NEW.int_cores, NEW.int_size);
     RETURN NEW;
 END;
 $$ LANGUAGE plpgsql;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -54,14 +55,24 @@ impl fmt::Display for CapRecords {
 pub struct Sampler {
     task: JoinHandle<Result<CapRecords, sqlx::Error>>,
     stop: DropGuard,
+    samples: watch::Receiver<u64>,
 }
 
 impl Sampler {
     /// Looks at the caps at once, then every `interval`, and once more at the end.
     pub fn start(pool: PgPool, interval: Duration) -> Self {
         let stop = CancellationToken::new();
-        let task = tokio::spawn(watch(pool, interval, stop.clone()));
-        Self { task, stop: stop.drop_guard() }
+        let (counted, samples) = watch::channel(0);
+        let task = tokio::spawn(watch_caps(pool, interval, stop.clone(), counted));
+        Self { task, stop: stop.drop_guard(), samples }
+    }
+
+    /// Waits until a sample was begun and ended after this call, or the watch has failed.
+    pub async fn sampled(&self) {
+        let mut samples = self.samples.clone();
+        // The next one may have begun before; the one after it has not.
+        let wanted = *samples.borrow() + 2;
+        let _ = samples.wait_for(|samples| *samples >= wanted).await;
     }
 
     /// Ends the watch and gives what was seen. A sample that failed fails here, since a hole in the watch proves nothing.
@@ -71,7 +82,12 @@ impl Sampler {
     }
 }
 
-async fn watch(pool: PgPool, interval: Duration, stop: CancellationToken) -> Result<CapRecords, sqlx::Error> {
+async fn watch_caps(
+    pool: PgPool,
+    interval: Duration,
+    stop: CancellationToken,
+    counted: watch::Sender<u64>,
+) -> Result<CapRecords, sqlx::Error> {
     let mut ticks = tokio::time::interval(interval);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut seen = Seen::default();
@@ -83,6 +99,7 @@ async fn watch(pool: PgPool, interval: Duration, stop: CancellationToken) -> Res
         };
         let mut connection = pool.acquire().await?;
         seen.sample(cap_uses(&mut connection).await?);
+        counted.send_replace(seen.samples);
         if last {
             return Ok(seen.into_records());
         }

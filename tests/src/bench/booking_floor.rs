@@ -161,16 +161,16 @@ impl Observer for Counter {
 
 async fn schedule(database: &Database, frames: usize) -> anyhow::Result<Ours> {
     let pool = prepare(database).await?;
-    let mut config = Config::default();
-    config.rqd.dry_run_mode = true;
+    let config = Config::default();
     let store = Store::new(&database.target(config.database.pool_size));
-    store.warm(config.database.pool_size).await?;
+    store.warm().await?;
     let statements = Statements::start(&pool).await?;
 
     let began = Instant::now();
     let (booked, mut seen) = watch::channel((0, began));
     let counter = Arc::new(Counter { booked, refusals: Mutex::default() });
-    let engine = cue_scheduler::app::engine(&config, None, store.clone(), None, counter.clone());
+    let policy = cue_scheduler::app::policy(&config)?;
+    let engine = cue_scheduler::app::engine(&config, policy, None, store.clone(), None, counter.clone());
     let stop = CancellationToken::new();
     let running = tokio::spawn(engine.run(stop.clone()));
     while seen.borrow_and_update().0 < frames {
@@ -202,7 +202,10 @@ struct Statements(Option<PgPool>);
 impl Statements {
     async fn start(pool: &PgPool) -> anyhow::Result<Self> {
         let made = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(pool).await;
-        if made.is_err() || sqlx::query("SELECT pg_stat_statements_reset()").execute(pool).await.is_err() {
+
+        let r = sqlx::query("SELECT pg_stat_statements_reset()").execute(pool).await;
+        eprintln!("{r:?}");
+        if made.is_err() || r.is_err() {
             return Ok(Self(None));
         }
         Ok(Self(Some(pool.clone())))
@@ -262,8 +265,8 @@ impl Rows {
 async fn floor(server: &Server, loaded: &Database, rows: &Rows) -> anyhow::Result<f64> {
     let copy = server.copy_of(loaded).await?;
     let pool = prepare(&copy).await?;
-    let store = Store::new(&copy.target(1));
-    store.warm(1).await?;
+    let store = Store::new(&copy.target(2));
+    store.warm().await?;
     let mut booked = Booked::default();
     let began = Instant::now();
     for chunk in rows.0.chunks(CHUNK) {

@@ -27,7 +27,8 @@ impl Machine {
             let found = text.lines().find(|line| line.starts_with(key)).map(str::to_owned);
             found.and_then(|line| line.split_once(':').map(|(_, value)| value.trim().to_owned())).unwrap_or_default()
         };
-        let memory_kib: u64 = line("/proc/meminfo", "MemTotal").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        let memory_kib: u64 =
+            line("/proc/meminfo", "MemTotal").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
         Self {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             processor: line("/proc/cpuinfo", "model name"),

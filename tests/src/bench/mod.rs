@@ -49,7 +49,8 @@ pub struct Scale {
 /// The table that people read.
 pub fn table(figures: &[Figure]) -> String {
     let mut text = String::new();
-    let line = format!("{:<16} {:>12} {:>12} {:<10} {:>7} {:>6}  ", "scenario", "figure", "baseline", "unit", "ratio", "goal");
+    let line =
+        format!("{:<16} {:>12} {:>12} {:<10} {:>7} {:>6}  ", "scenario", "figure", "baseline", "unit", "ratio", "goal");
     let _ = writeln!(text, "{}", line.trim_end());
     for figure in figures {
         let verdict = if figure.pass { "pass" } else { "below" };

@@ -38,6 +38,9 @@ pub struct Options {
     pub settings: Vec<(String, String)>,
     /// The folder with the server programs; `None` to find them.
     pub binaries: Option<PathBuf>,
+    /// A folder of migrations to make the template from; `None` takes what [`template::MIGRATIONS_VARIABLE`] names, else our own
+    /// schema.
+    pub migrations: Option<PathBuf>,
 }
 
 /// A running server.
@@ -84,7 +87,9 @@ impl Server {
         let folder = folder.keep();
         let server = Self { port, process, folder, databases: AtomicU32::new(0) };
         server.wait().await?;
-        server.make_template().await?;
+        let migrations =
+            options.migrations.or_else(|| std::env::var_os(template::MIGRATIONS_VARIABLE).map(PathBuf::from));
+        server.make_template(migrations.as_deref()).await?;
         Ok(server)
     }
 
@@ -133,17 +138,17 @@ impl Server {
         bail!("PostgreSQL did not answer within 30 s; its log:\n{log}")
     }
 
-    async fn make_template(&self) -> anyhow::Result<()> {
-        let migrations = std::env::var_os(template::MIGRATIONS_VARIABLE).map(PathBuf::from);
+    async fn make_template(&self, migrations: Option<&Path>) -> anyhow::Result<()> {
         let mut admin = PgConnection::connect_with(&options(self.port, "postgres")).await?;
         sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {TEMPLATE}"))).execute(&mut admin).await?;
         admin.close().await?;
         let mut connection = PgConnection::connect_with(&options(self.port, TEMPLATE)).await?;
-        for piece in template::pieces(migrations.as_deref())? {
-            sqlx::raw_sql(AssertSqlSafe(piece.sql))
-                .execute(&mut connection)
-                .await
-                .with_context(|| format!("running {}", piece.name))?;
+        for piece in template::pieces(migrations)? {
+            let Err(error) = sqlx::raw_sql(AssertSqlSafe(piece.sql)).execute(&mut connection).await else { continue };
+            let is_there = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+            if !(piece.may_repeat && is_there) {
+                return Err(error).with_context(|| format!("running {}", piece.name));
+            }
         }
         connection.close().await?;
         Ok(())
@@ -185,6 +190,7 @@ impl Database {
             user: USER.to_owned(),
             password: Password(String::new()),
             pool_size,
+            booking_connections: 3,
             member: "cue-scheduler/test".to_owned(),
         }
     }
@@ -261,11 +267,14 @@ fn unprivileged_user(folder: &Path) -> anyhow::Result<Option<&'static str>> {
     bail!("PostgreSQL does not run as root, and there is none of the users {}", UNPRIVILEGED.join(", "))
 }
 
+/// Whether the server's folder of libraries has the extension that counts statements. Distributions put links to the programs
+/// on `PATH`, so the real place is looked at.
 fn has_pg_stat_statements(binaries: &Path) -> bool {
-    let asked = std::process::Command::new(binaries.join("pg_config")).arg("--pkglibdir").output();
-    let folder = asked.ok().map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
-    let beside = binaries.parent().map(|version| version.join("lib"));
-    [folder, beside].into_iter().flatten().any(|folder| folder.join("pg_stat_statements.so").is_file())
+    let real = binaries.join("postgres").canonicalize().ok();
+    let version = real.as_deref().and_then(Path::parent).and_then(Path::parent);
+    ["lib", "lib/postgresql", "lib64/pgsql"]
+        .iter()
+        .any(|folder| version.is_some_and(|version| version.join(folder).join("pg_stat_statements.so").is_file()))
 }
 
 /// A port of loopback that is free now.

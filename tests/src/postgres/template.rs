@@ -9,7 +9,7 @@ use anyhow::{Context as _, ensure};
 pub const MIGRATIONS_VARIABLE: &str = "OPENCUE_MIGRATIONS";
 
 /// Our schema, in load order.
-const SCHEMA: [(&str, &str); 10] = [
+const SCHEMA: [(&str, &str); 11] = [
     ("tables.sql", include_str!("../../schema/tables.sql")),
     ("indexes.sql", include_str!("../../schema/indexes.sql")),
     ("functions.sql", include_str!("../../schema/functions.sql")),
@@ -18,6 +18,7 @@ const SCHEMA: [(&str, &str); 10] = [
     ("triggers/layer.sql", include_str!("../../schema/triggers/layer.sql")),
     ("triggers/host_and_proc.sql", include_str!("../../schema/triggers/host_and_proc.sql")),
     ("triggers/caps.sql", include_str!("../../schema/triggers/caps.sql")),
+    ("triggers/local.sql", include_str!("../../schema/triggers/local.sql")),
     ("triggers/folder_and_history.sql", include_str!("../../schema/triggers/folder_and_history.sql")),
     ("views.sql", include_str!("../../schema/views.sql")),
 ];
@@ -29,14 +30,20 @@ pub struct Piece {
     pub name: String,
     /// One or more statements.
     pub sql: String,
+    /// Its rows may be there already. OpenCue's seed data repeats three rows that its own migrations insert.
+    pub may_repeat: bool,
+}
+
+impl Piece {
+    fn of_schema(name: String, sql: String) -> Self {
+        Self { name, sql, may_repeat: false }
+    }
 }
 
 /// The pieces of the template, in the order in which they are to be run.
 pub fn pieces(migrations: Option<&Path>) -> anyhow::Result<Vec<Piece>> {
     match migrations {
-        None => {
-            Ok(SCHEMA.iter().map(|(name, sql)| Piece { name: (*name).to_owned(), sql: (*sql).to_owned() }).collect())
-        }
+        None => Ok(SCHEMA.iter().map(|(name, sql)| Piece::of_schema((*name).to_owned(), (*sql).to_owned())).collect()),
         Some(folder) => from_migrations(folder),
     }
 }
@@ -55,17 +62,47 @@ fn from_migrations(folder: &Path) -> anyhow::Result<Vec<Piece>> {
         .collect();
     ensure!(!files.is_empty(), "{MIGRATIONS_VARIABLE}={} holds no V*.sql files", folder.display());
     files.sort();
-    let mut paths: Vec<PathBuf> = files.into_iter().map(|(_, path)| path).collect();
+    let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
+    let mut pieces = Vec::new();
+    for (_, path) in files {
+        pieces.push(Piece::of_schema(path.display().to_string(), read(&path)?));
+    }
     let beside = folder.parent().unwrap_or(folder);
     let seeds = [folder.join("seed_data.sql"), beside.join("seed_data.sql")];
-    paths.extend(seeds.into_iter().find(|seed| seed.is_file()));
-    paths
-        .into_iter()
-        .map(|path| {
-            let sql = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-            Ok(Piece { name: path.display().to_string(), sql })
-        })
-        .collect()
+    if let Some(seed) = seeds.into_iter().find(|seed| seed.is_file()) {
+        let name = seed.display().to_string();
+        let repeatable = |sql| Piece { name: name.clone(), sql, may_repeat: true };
+        pieces.extend(statements(&read(&seed)?).into_iter().map(repeatable));
+    }
+    Ok(pieces)
+}
+
+/// The statements of a file of rows: texts in single quotes and line comments are known, function bodies are not.
+fn statements(sql: &str) -> Vec<String> {
+    let mut found = vec![String::new()];
+    let (mut in_text, mut in_comment) = (false, false);
+    let mut characters = sql.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\n' if in_comment => in_comment = false,
+            _ if in_comment => continue,
+            // A doubled quote inside a text closes and opens it again, which comes to the same.
+            '\'' => in_text = !in_text,
+            '-' if !in_text && characters.peek() == Some(&'-') => {
+                in_comment = true;
+                continue;
+            }
+            ';' if !in_text => {
+                found.push(String::new());
+                continue;
+            }
+            _ => {}
+        }
+        if let Some(statement) = found.last_mut() {
+            statement.push(character);
+        }
+    }
+    found.into_iter().map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
 }
 
 #[cfg(test)]
@@ -80,9 +117,23 @@ mod tests {
         for name in ["V10__ten.sql", "V2__two.sql", "V1__one.sql", "README.md", "V3_1__three.sql"] {
             std::fs::write(folder.join(name), name).unwrap();
         }
-        std::fs::write(base.path().join("seed_data.sql"), "seed").unwrap();
+        std::fs::write(base.path().join("seed_data.sql"), "one; two;\n").unwrap();
         let sql: Vec<String> = pieces(Some(&folder)).unwrap().into_iter().map(|piece| piece.sql).collect();
-        assert_eq!(sql, ["V1__one.sql", "V2__two.sql", "V3_1__three.sql", "V10__ten.sql", "seed"]);
+        assert_eq!(sql, ["V1__one.sql", "V2__two.sql", "V3_1__three.sql", "V10__ten.sql", "one", "two"]);
+    }
+
+    #[test]
+    fn a_file_of_rows_is_cut_where_statements_end() {
+        let cases: [(&str, &[&str]); 5] = [
+            ("", &[]),
+            ("a; b", &["a", "b"]),
+            ("INSERT 'x;y';\n\nINSERT 'it''s; so';", &["INSERT 'x;y'", "INSERT 'it''s; so'"]),
+            ("-- not; this\na;-- nor 'that\nb;", &["a", "b"]),
+            ("INSERT '--x; y' - 1;", &["INSERT '--x; y' - 1"]),
+        ];
+        for (sql, expected) in cases {
+            assert_eq!(statements(sql), expected, "{sql}");
+        }
     }
 
     #[test]

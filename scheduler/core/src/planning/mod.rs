@@ -1,4 +1,23 @@
 //! The heart: one pure decision over all waiting work and all hosts of a pool.
+//!
+//! Layers are served one after the other in a strict [`order`]. For each, the questions are asked that [`Reason`] lists,
+//! in that order: do the caps allow a frame, are there hosts with its tags and operating system ([`gate`]), are they large
+//! enough, has one of them enough idle (`size`)? Of those that have, the best is taken (`score`), filled as far as it goes,
+//! and the questions are asked again, until the frames are gone or one of them is answered with no. What is idle and what
+//! caps allow only runs down while this goes on; therefore the first no is final, and a layer left waiting has exactly
+//! one reason.
+//!
+//! [`check()`] verifies a plan from the snapshot alone and shares no code with what made it.
+
+pub mod check;
+pub mod gate;
+mod headroom;
+pub mod order;
+mod plan;
+pub(crate) mod score;
+pub(crate) mod size;
+
+pub use check::{Violation, check};
 
 use crate::domain::amount::{Kb, Resources};
 use crate::reason::Reason;
@@ -56,6 +75,12 @@ pub struct Plan {
 }
 
 /// Decides where the waiting frames of a pool go.
-pub fn plan(_snapshot: &Snapshot, _policy: &Policy) -> Plan {
-    Plan::default()
+///
+/// The result depends on ids and amounts, never on the order in which the snapshot lists things. Positions in the
+/// snapshot must be those of its own vectors; amounts may be anything, and absurd ones get no placement.
+pub fn plan(snapshot: &Snapshot, policy: &Policy) -> Plan {
+    plan::whole_pool(snapshot, policy)
 }
+
+#[cfg(test)]
+mod tests;

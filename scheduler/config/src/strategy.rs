@@ -1,0 +1,136 @@
+//! `queue.host_booking_strategy`: two forms with keys of their own, read flat and then made one choice.
+
+use crate::key::section;
+use crate::kind::Kind;
+use crate::tree::Node;
+use crate::values::{Refused, Setting};
+
+section! {
+    /// How the host for a frame is chosen, as the file says it. [`HostBookingStrategy::choice`] is what it means.
+    HostBookingStrategy {
+        /// The form: `saturation` fills hosts up one after another, `epvm` scores each candidate by what would be left
+        /// over. Without it, the keys that are given tell.
+        form as "type": Option<StrategyType> = None, Kind::OneOf(&["saturation", "epvm"]);
+        /// Only `saturation`: prefer the host with the fewest idle cores that fit, else the one with the most.
+        core_saturation: Option<bool> = None, Kind::Flag;
+        /// Only `saturation`: among equal cores, prefer the host with the least idle memory, else the one with the most.
+        memory_saturation: Option<bool> = None, Kind::Flag;
+        /// Only `epvm`, and needed there: how many hosts are scored for a layer.
+        max_candidates: Option<u32> = None, Kind::whole(1, 1_000_000);
+        in /// Only `epvm`: weights of the score.
+        weights: Weights;
+    }
+}
+
+section! {
+    /// Weights of the `epvm` score. The score counts layer-sized pieces that would be left over; lower is better.
+    Weights {
+        /// Only `epvm`: weight of left-over cores.
+        cores: f64 = 1.0, Kind::Real;
+        /// Only `epvm`: weight of left-over memory.
+        mem: f64 = 1.0, Kind::Real;
+        /// Only `epvm`: weight of left-over GPUs, for layers with GPUs.
+        gpus: f64 = 2.0, Kind::Real;
+        /// Only `epvm`: weight of left-over GPU memory, for layers with GPUs.
+        gpu_mem: f64 = 1.0, Kind::Real;
+        /// Only `epvm`: penalty for each idle GPU of the host, for layers without GPUs.
+        gpu_count_reservation: f64 = 2.0, Kind::Real;
+        /// Only `epvm`: penalty for each idle gigabyte of GPU memory of the host, for layers without GPUs.
+        gpu_mem_reservation: f64 = 2.0, Kind::Real;
+    }
+}
+
+/// The name of a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StrategyType {
+    /// Fill hosts up.
+    Saturation,
+    /// Score candidates.
+    Epvm,
+}
+
+impl Setting for StrategyType {
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        match String::read(node, kind)?.trim().to_lowercase().as_str() {
+            "saturation" => Ok(Self::Saturation),
+            "epvm" => Ok(Self::Epvm),
+            _ => Err(Refused),
+        }
+    }
+
+    fn spell(&self) -> Option<String> {
+        let word = match self {
+            Self::Saturation => "saturation",
+            Self::Epvm => "epvm",
+        };
+        Some(word.to_owned())
+    }
+}
+
+/// The strategy that holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Strategy {
+    /// Hosts in the order of their idle resources.
+    Saturation {
+        /// Fewest idle cores first, else most.
+        cores: bool,
+        /// Among equal cores least idle memory first, else most.
+        memory: bool,
+    },
+    /// Hosts in the order of a score.
+    Epvm {
+        /// How many hosts are scored for a layer, at least 1.
+        max_candidates: u32,
+        /// The weights of the score.
+        weights: Weights,
+    },
+}
+
+impl HostBookingStrategy {
+    /// What the keys mean together. Loading has checked that they fit.
+    pub fn choice(&self) -> Strategy {
+        match self.form_meant() {
+            StrategyType::Saturation => Strategy::Saturation {
+                cores: self.core_saturation.unwrap_or(true),
+                memory: self.memory_saturation.unwrap_or(false),
+            },
+            StrategyType::Epvm => {
+                Strategy::Epvm { max_candidates: self.max_candidates.unwrap_or(1), weights: self.weights.clone() }
+            }
+        }
+    }
+
+    fn form_meant(&self) -> StrategyType {
+        let epvm = self.max_candidates.is_some() || self.weights != Weights::default();
+        match self.form {
+            Some(form) => form,
+            None if epvm => StrategyType::Epvm,
+            None => StrategyType::Saturation,
+        }
+    }
+
+    /// The first key that does not fit the form, and what is wrong with it. `given` tells which keys are set anywhere.
+    pub(crate) fn misfit(&self, given: impl Fn(&str) -> bool) -> Option<(&'static str, String)> {
+        const SATURATION: [&str; 2] = ["core_saturation", "memory_saturation"];
+        const EPVM: [&str; 7] = [
+            "max_candidates",
+            "weights.cores",
+            "weights.mem",
+            "weights.gpus",
+            "weights.gpu_mem",
+            "weights.gpu_count_reservation",
+            "weights.gpu_mem_reservation",
+        ];
+        let (form, foreign): (_, &[&'static str]) = match self.form_meant() {
+            StrategyType::Saturation => ("saturation", &EPVM),
+            StrategyType::Epvm => ("epvm", &SATURATION),
+        };
+        if let Some(key) = foreign.iter().find(|key| given(key)) {
+            return Some((key, format!("the form `{form}` has no such key")));
+        }
+        (form == "epvm" && self.max_candidates.is_none()).then(|| {
+            let message = "the form `epvm` needs it: how many hosts are scored, for example 20";
+            ("max_candidates", message.to_owned())
+        })
+    }
+}

@@ -1,0 +1,498 @@
+//! The types of values, and how each is read from a node of the tree.
+//!
+//! Reading is lenient in spelling and strict in meaning: `"4"`, `4` and `4.0` are one whole number, and no spelling
+//! yields a value outside the key's bounds. Nothing here knows which key it reads; the reports are made where that is
+//! known.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::kind::{DURATION_MAX, Kind};
+use crate::tree::{Node, Value};
+
+/// A value was not of its kind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// A type that a key can have.
+pub(crate) trait Setting: Sized {
+    /// Whether nothing is a value.
+    const OPTIONAL: bool = false;
+
+    /// The value that the node spells, if it is of the kind.
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused>;
+
+    /// How a file would spell the value; `None` for none, and for secrets.
+    fn spell(&self) -> Option<String>;
+}
+
+/// A number of bytes. True bytes: `2GiB` is 2 × 2³⁰, `2GB` is 2 × 10⁹.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// `n` mebibytes.
+    pub const fn mib(n: u64) -> Self {
+        Self(n << 20)
+    }
+
+    /// `n` gibibytes.
+    pub const fn gib(n: u64) -> Self {
+        Self(n << 30)
+    }
+
+    /// In kibibytes, the unit of the database's memory columns, a fraction dropped.
+    pub const fn kib(self) -> u64 {
+        self.0 >> 10
+    }
+}
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
+        let exact = units.iter().find(|(shift, _)| self.0 > 0 && self.0.trailing_zeros() >= *shift);
+        match exact {
+            Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// A text that is never printed: neither `Debug` nor any report shows it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that has to send it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+/// How many things may be under way at once; 0 in the file is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InFlight(pub u32);
+
+impl InFlight {
+    /// As a number of permits, at least 1. No limit is more than any semaphore will ever be asked for, and less than
+    /// the most that tokio's can hold.
+    pub fn permits(self) -> usize {
+        match self.0 {
+            0 => u32::MAX as usize >> 4,
+            n => n as usize,
+        }
+    }
+}
+
+impl Setting for bool {
+    fn read(node: &Node, _: &Kind) -> Result<Self, Refused> {
+        match &node.value {
+            Value::Bool(flag) => Ok(*flag),
+            Value::Integer(number) => Ok(*number != 0),
+            Value::Float(number) => Ok(*number != 0.0),
+            Value::Text(text) => match text.trim().to_lowercase().as_str() {
+                "true" | "yes" | "on" | "1" => Ok(true),
+                "false" | "no" | "off" | "0" => Ok(false),
+                _ => Err(Refused),
+            },
+            _ => Err(Refused),
+        }
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// A whole number within the kind's bounds. A fraction is rounded, since the files of upstream may have one.
+fn whole(node: &Node, kind: &Kind) -> Result<u64, Refused> {
+    let Kind::Whole { min, max } = kind else {
+        return Err(Refused);
+    };
+    let number = match &node.value {
+        Value::Integer(number) => *number,
+        Value::Float(number) if number.is_finite() => number.round() as i128,
+        Value::Text(text) => text.trim().parse().map_err(|_| Refused)?,
+        _ => return Err(Refused),
+    };
+    u64::try_from(number).ok().filter(|number| (min..=max).contains(&number)).ok_or(Refused)
+}
+
+macro_rules! whole_numbers {
+    ($($ty:ty),+) => {$(
+        impl Setting for $ty {
+            fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+                Self::try_from(whole(node, kind)?).map_err(|_| Refused)
+            }
+
+            fn spell(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    )+};
+}
+
+whole_numbers!(u16, u32, u64, usize);
+
+impl Setting for InFlight {
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        u32::read(node, kind).map(Self)
+    }
+
+    fn spell(&self) -> Option<String> {
+        self.0.spell()
+    }
+}
+
+impl Setting for f64 {
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        let number = match &node.value {
+            Value::Integer(number) => *number as f64,
+            Value::Float(number) => *number,
+            Value::Text(text) => text.trim().parse().map_err(|_| Refused)?,
+            _ => return Err(Refused),
+        };
+        let allowed = number.is_finite() && (number > 0.0 || *kind != Kind::RealAboveZero);
+        allowed.then_some(number).ok_or(Refused)
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(format!("{self:?}"))
+    }
+}
+
+impl Setting for Duration {
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        let (Kind::Duration { min }, Value::Text(text)) = (kind, &node.value) else {
+            return Err(Refused);
+        };
+        let text = text.trim();
+        // The library takes a bare 0; a number without a unit is refused whatever it is.
+        if text.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return Err(Refused);
+        }
+        let span = humantime::parse_duration(text).map_err(|_| Refused)?;
+        (*min..=DURATION_MAX).contains(&span).then_some(span).ok_or(Refused)
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(humantime::format_duration(*self).to_string())
+    }
+}
+
+impl Setting for Bytes {
+    fn read(node: &Node, _: &Kind) -> Result<Self, Refused> {
+        /// An exbibyte: more than any host, and far from overflow in any unit.
+        const MOST: u64 = 1 << 60;
+        let bytes = match &node.value {
+            Value::Integer(number) => u64::try_from(*number).map_err(|_| Refused)?,
+            Value::Text(text) => {
+                let text = text.trim();
+                // A fraction of a byte is a unit that was forgotten.
+                if text.contains('.') && text.ends_with(|c: char| c.is_ascii_digit() || c == '.') {
+                    return Err(Refused);
+                }
+                text.parse::<bytesize::ByteSize>().map_err(|_| Refused)?.as_u64()
+            }
+            _ => return Err(Refused),
+        };
+        (bytes <= MOST).then_some(Self(bytes)).ok_or(Refused)
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
+/// A scalar as it was written: `12` is a fine name of a facility.
+fn spelled(node: &Node) -> Result<&str, Refused> {
+    match (&node.value, &node.spelling) {
+        (Value::Text(text), _) => Ok(text),
+        (Value::Bool(_) | Value::Integer(_) | Value::Float(_), Some(spelling)) => Ok(spelling),
+        _ => Err(Refused),
+    }
+}
+
+impl Setting for String {
+    fn read(node: &Node, _: &Kind) -> Result<Self, Refused> {
+        let text = spelled(node)?;
+        (!text.trim().is_empty()).then(|| text.to_owned()).ok_or(Refused)
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(self.clone())
+    }
+}
+
+impl Setting for Secret {
+    fn read(node: &Node, _: &Kind) -> Result<Self, Refused> {
+        spelled(node).map(Self::new)
+    }
+
+    fn spell(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Setting for Vec<String> {
+    // A list whose items are all commented out is empty, not an error.
+    const OPTIONAL: bool = true;
+
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        match &node.value {
+            Value::Null => Ok(Self::new()),
+            Value::List(items) => items.iter().map(|item| String::read(item, kind)).collect(),
+            _ => Err(Refused),
+        }
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(format!("[{}]", self.join(", ")))
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const OPTIONAL: bool = true;
+
+    /// Nothing, and an empty text, are none: an environment variable can't be null.
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        match &node.value {
+            Value::Null => Ok(None),
+            Value::Text(text) if text.trim().is_empty() => Ok(None),
+            _ => T::read(node, kind).map(Some),
+        }
+    }
+
+    fn spell(&self) -> Option<String> {
+        self.as_ref().and_then(T::spell)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads what a file would have after `key: `.
+    fn read<T: Setting>(yaml: &str, kind: &Kind) -> Result<T, Refused> {
+        let Ok(node) = Node::parse(&format!("key: {yaml}\n")) else {
+            panic!("{yaml:?} is no YAML");
+        };
+        let Value::Map(mut entries) = node.value else { panic!("not a mapping") };
+        T::read(&entries.remove(0).node, kind)
+    }
+
+    fn check<T: Setting + PartialEq + fmt::Debug>(kind: &Kind, accepted: &[(&str, T)], refused: &[&str]) {
+        for (yaml, expected) in accepted {
+            assert_eq!(read::<T>(yaml, kind).as_ref(), Ok(expected), "{yaml}");
+        }
+        for yaml in refused {
+            assert_eq!(read::<T>(yaml, kind), Err(Refused), "{yaml}");
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit() {
+        let seconds = |n| Duration::from_secs(n);
+        check(
+            &Kind::millis(0),
+            &[
+                ("5s", seconds(5)),
+                ("500ms", Duration::from_millis(500)),
+                ("2m", seconds(120)),
+                ("1h 30m", seconds(5400)),
+                ("1h30m", seconds(5400)),
+                ("1.5s", Duration::from_millis(1500)),
+                ("3 hours", seconds(10800)),
+                ("1day", seconds(86400)),
+                ("2us", Duration::from_micros(2)),
+                ("100ns", Duration::from_nanos(100)),
+                ("5sec", seconds(5)),
+                ("0s", Duration::ZERO),
+                // A capital M is a month of 30.44 days.
+                ("1M", seconds(2_630_016)),
+                ("\" 5s \"", seconds(5)),
+            ],
+            &[
+                "30",
+                "\"30\"",
+                "10.5",
+                "0",
+                "\"0\"",
+                "-5s",
+                "\"\"",
+                "soon",
+                "[5s]",
+                "true",
+                "~",
+                "11years",
+                "99999999999999999999s",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_duration_below_its_minimum_is_refused() {
+        check(&Kind::millis(1), &[("1ms", Duration::from_millis(1))], &["0s", "999us"]);
+    }
+
+    #[test]
+    fn byte_sizes_have_binary_and_decimal_units() {
+        check(
+            &Kind::Bytes,
+            &[
+                ("2GiB", Bytes::gib(2)),
+                ("2Gi", Bytes::gib(2)),
+                ("2gib", Bytes::gib(2)),
+                ("2 GiB", Bytes::gib(2)),
+                ("2GB", Bytes(2_000_000_000)),
+                ("2G", Bytes(2_000_000_000)),
+                ("1.5GiB", Bytes::mib(1536)),
+                ("2048", Bytes(2048)),
+                ("\"2048\"", Bytes(2048)),
+                ("250MiB", Bytes(262_144_000)),
+                ("0", Bytes(0)),
+            ],
+            &[
+                "-1",
+                "\"-1\"",
+                "\"\"",
+                "2048.0",
+                "\"2048.0\"",
+                "\"2048.\"",
+                "2 bananas",
+                "[1]",
+                "~",
+                "2EiB",
+                "99999999999999999999",
+            ],
+        );
+    }
+
+    #[test]
+    fn whole_numbers_are_rounded_and_bounded() {
+        check(
+            &Kind::whole(0, 65535),
+            &[
+                ("4", 4_u16),
+                ("\"4\"", 4),
+                ("4.7", 5),
+                ("4.4", 4),
+                ("0", 0),
+                ("-0.2", 0),
+                ("0x10", 16),
+                ("010", 10),
+                ("65535", 65535),
+            ],
+            &["-1", "-0.6", "70000", "65535.6", "four", "\"4.7\"", "\"\"", "true", "~", "[4]", ".nan", ".inf", "1e300"],
+        );
+        check(&Kind::whole(1, 10), &[("1", 1_usize), ("10", 10)], &["0", "11"]);
+    }
+
+    #[test]
+    fn numbers_are_finite_and_may_be_text() {
+        check(
+            &Kind::Real,
+            &[("2", 2.0), ("1.6", 1.6), ("\"1.6\"", 1.6), ("-1", -1.0), ("0", 0.0)],
+            &["x", ".nan", ".inf", "\"inf\"", "true", "~", "[1]"],
+        );
+        check(&Kind::RealAboveZero, &[("0.1", 0.1)], &["0", "-1"]);
+    }
+
+    #[test]
+    fn booleans_have_many_spellings() {
+        check(
+            &Kind::Flag,
+            &[
+                ("true", true),
+                ("True", true),
+                ("TRUE", true),
+                ("yes", true),
+                ("On", true),
+                ("\"on\"", true),
+                ("1", true),
+                ("\"1\"", true),
+                ("2", true),
+                ("0.5", true),
+                ("false", false),
+                ("No", false),
+                ("OFF", false),
+                ("0", false),
+                ("\"0\"", false),
+            ],
+            &["y", "n", "\"2\"", "\"\"", "~", "[true]", "maybe"],
+        );
+    }
+
+    #[test]
+    fn numbers_in_the_place_of_text_keep_their_spelling() {
+        check(
+            &Kind::Text,
+            &[
+                ("spi", "spi".to_owned()),
+                ("12", "12".to_owned()),
+                ("0123", "0123".to_owned()),
+                ("1e5", "1e5".to_owned()),
+                ("1.50", "1.50".to_owned()),
+                ("true", "true".to_owned()),
+            ],
+            &["\"\"", "\"  \"", "~", "[a]", "{a: b}"],
+        );
+        check(
+            &Kind::Secret,
+            &[
+                ("1e5", Secret::new("1e5")),
+                ("1e999", Secret::new("1e999")),
+                (".nan", Secret::new(".nan")),
+                ("0x1F", Secret::new("0x1F")),
+                ("\"\"", Secret::new("")),
+                ("\" a \"", Secret::new(" a ")),
+            ],
+            &["~", "[a]", "{a: b}"],
+        );
+    }
+
+    #[test]
+    fn a_list_of_texts_is_not_a_scalar() {
+        check(
+            &Kind::Texts,
+            &[("[a, 2]", vec!["a".to_owned(), "2".to_owned()]), ("[]", vec![]), ("~", vec![])],
+            &["a", "\"a,b\"", "[[a]]", "[~]", "{a: b}"],
+        );
+    }
+
+    #[test]
+    fn an_optional_value_may_be_nothing() {
+        check(&Kind::whole(1, 9), &[("~", None), ("\"\"", None), ("3", Some(3_u32))], &["0", "x"]);
+    }
+
+    #[test]
+    fn every_value_is_read_back_from_its_spelling() {
+        for bytes in [0, 1, 1000, 1024, 1 << 20, 5 << 29, 3 << 30, 1 << 40] {
+            let spelling = Bytes(bytes).spell().unwrap();
+            assert_eq!(read(&spelling, &Kind::Bytes), Ok(Bytes(bytes)), "{spelling}");
+        }
+        for millis in [1, 400, 1000, 90_000, 10_800_000] {
+            let span = Duration::from_millis(millis);
+            let spelling = span.spell().unwrap();
+            assert_eq!(read(&spelling, &Kind::millis(0)), Ok(span), "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let secret = Secret::new("hunter2");
+        assert!(!format!("{secret:?}").contains("hunter2"));
+        assert_eq!(secret.spell(), None);
+    }
+}

@@ -1,0 +1,146 @@
+//! Hosts of one tag and one kind, sorted by what is idle.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::amount::Resources;
+use crate::domain::request::ThreadMode;
+use crate::planning::score::{Saturation, Score};
+use crate::planning::size::{Ask, HostState, NO_BOUND};
+use crate::snapshot::Host;
+
+/// What of a host does not change in a pass and decides whom it may serve.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind<'a> {
+    /// Its operating systems, as written.
+    pub os: &'a str,
+    /// Its thread mode.
+    pub mode: ThreadMode,
+    /// Whether it has GPUs, idle or not.
+    pub gpus: bool,
+}
+
+impl<'a> Kind<'a> {
+    /// The kind of a host.
+    pub fn of(host: &'a Host) -> Self {
+        Self { os: &host.os, mode: host.thread_mode, gpus: host.total.gpus.0 > 0 || host.total.gpu_memory.0 > 0 }
+    }
+}
+
+/// Where on its shelves a host stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    section: Section,
+    cores: i64,
+    in_bucket: (i64, u32),
+}
+
+/// Searches for GPUs or for whole hosts look only where there are some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Section {
+    idle_gpus: i64,
+    entirely_idle: bool,
+}
+
+/// From core key to hosts, by memory key and place in the order of ids.
+type Buckets = BTreeMap<i64, BTreeSet<(i64, u32)>>;
+
+#[derive(Debug)]
+pub struct Shelf<'a> {
+    pub kind: Kind<'a>,
+    sections: BTreeMap<Section, Buckets>,
+    /// Totals of which no other is at least as large in every dimension, a few at most: they tell whether a frame would
+    /// fit on an idle host.
+    largest: Vec<Resources>,
+}
+
+impl Place {
+    /// The place of a host in this state; `None` for one that can take no frame, which stands nowhere.
+    pub fn of(state: &HostState, saturation: Saturation, rank: u32) -> Option<Self> {
+        (state.sound() && state.idle_cores() > 0).then(|| Self {
+            section: Section { idle_gpus: state.idle().gpus.0, entirely_idle: state.entirely_idle() },
+            cores: saturation.core_key(state.idle_cores()),
+            in_bucket: (saturation.memory_key(state.idle().memory), rank),
+        })
+    }
+}
+
+impl<'a> Shelf<'a> {
+    pub fn new(kind: Kind<'a>) -> Self {
+        Self { kind, sections: BTreeMap::new(), largest: Vec::new() }
+    }
+
+    /// Counts a host's total in.
+    pub fn note_total(&mut self, total: &Resources) {
+        if !self.largest.iter().any(|known| total.fits(known)) {
+            self.largest.retain(|known| !known.fits(total));
+            self.largest.push(*total);
+        }
+    }
+
+    /// Takes a host from its old place and puts it to its new one.
+    pub fn replace(&mut self, old: Option<Place>, new: Option<Place>) {
+        if old == new {
+            return;
+        }
+        if let Some(old) = old
+            && let Some(buckets) = self.sections.get_mut(&old.section)
+            && let Some(bucket) = buckets.get_mut(&old.cores)
+        {
+            bucket.remove(&old.in_bucket);
+            // Empty buckets would lengthen every later search.
+            if bucket.is_empty() {
+                buckets.remove(&old.cores);
+            }
+        }
+        if let Some(new) = new {
+            self.sections.entry(new.section).or_default().entry(new.cores).or_default().insert(new.in_bucket);
+        }
+    }
+
+    /// The best host of the shelf for which `fits` holds.
+    pub fn best(&self, ask: &Ask, room: i64, saturation: Saturation, fits: impl Fn(u32) -> bool) -> Option<Score> {
+        let window = ask.window(self.kind.mode, room)?;
+        let (from, to) = (saturation.core_key(window.from), saturation.core_key(window.to));
+        let (from, to) = (from.min(to), from.max(to));
+        let enough_gpus = Section { idle_gpus: ask.gpus.0.max(0), entirely_idle: false };
+        let mut best: Option<Score> = None;
+        for (section, buckets) in self.sections.range(enough_gpus..) {
+            if ask.whole_host() && !section.entirely_idle {
+                continue;
+            }
+            for (cores, bucket) in buckets.range(from..=to) {
+                if best.is_some_and(|best| *cores > best.cores) {
+                    break;
+                }
+                // In ascending order the hosts with too little memory are jumped over; in descending order they come
+                // last, and the first of them ends the bucket.
+                let start = if saturation.memory { ask.memory.0 } else { -NO_BOUND };
+                let enough = |memory: i64| saturation.memory || memory <= saturation.memory_key(ask.memory);
+                let found = bucket
+                    .range((start, 0)..)
+                    .take_while(|(memory, _)| enough(*memory))
+                    // Only memory of GPUs can still be missing: where none is asked, the first host is the one.
+                    .find(|(_, rank)| fits(*rank));
+                if let Some((memory, rank)) = found {
+                    let score = Score {
+                        wastes_gpus: self.kind.gpus && ask.without_gpus(),
+                        cores: *cores,
+                        memory: *memory,
+                        host: *rank,
+                    };
+                    best = [best, Some(score)].into_iter().flatten().min();
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    /// Whether some host of the shelf could take a frame if it were idle.
+    pub fn large_enough(&self, ask: &Ask) -> bool {
+        self.largest.iter().any(|total| {
+            let idle = HostState::idle_as(self.kind.mode, *total);
+            ask.size_on(&idle, NO_BOUND).is_some()
+        })
+    }
+}

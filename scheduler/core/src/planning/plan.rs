@@ -1,0 +1,141 @@
+//! Serving the layers of a pool, one after the other.
+
+use crate::host_index::{HostIndex, Refused, Shelves};
+use crate::reason::Reason;
+use crate::snapshot::{HostIx, Layer, LayerIx, Snapshot};
+
+use super::headroom::{Headroom, Room};
+use super::order;
+use super::score::Saturation;
+use super::size::{Ask, NO_BOUND};
+use super::{Placement, Plan, Policy, Waiting};
+
+/// See [`super::plan`].
+pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
+    let saturation = Saturation { cores: policy.core_saturation, memory: policy.memory_saturation };
+    let mut planner = Planner {
+        snapshot,
+        policy,
+        hosts: HostIndex::new(snapshot, saturation),
+        headroom: Headroom::of(snapshot),
+        refused: Refused::default(),
+        plan: Plan::default(),
+    };
+    for at in order::in_order(snapshot) {
+        planner.serve(at);
+    }
+    planner.plan
+}
+
+struct Planner<'a> {
+    snapshot: &'a Snapshot,
+    policy: &'a Policy,
+    hosts: HostIndex<'a>,
+    headroom: Headroom<'a>,
+    refused: Refused,
+    plan: Plan,
+}
+
+/// What is left of a layer's turn.
+struct Turn<'a> {
+    at: LayerIx,
+    layer: &'a Layer,
+    ask: Ask,
+    /// Frames not yet placed.
+    waiting: u32,
+    /// Frames that the configuration still allows.
+    frames: u32,
+    /// Hosts that the configuration still allows.
+    hosts: u32,
+}
+
+impl<'a> Planner<'a> {
+    fn serve(&mut self, at: LayerIx) {
+        let layer = &self.snapshot[at];
+        let mut turn = Turn {
+            at,
+            layer,
+            ask: Ask::of(layer, self.policy),
+            waiting: layer.waiting,
+            frames: self.policy.frames_per_layer.unwrap_or(u32::MAX),
+            hosts: self.policy.hosts_per_layer.unwrap_or(u32::MAX),
+        };
+        let shelves = self.shelves(&turn);
+        while turn.waiting > 0 {
+            match self.next_host(&turn, shelves.as_ref().map_err(|reason| *reason)) {
+                Ok(host) => self.fill(host, &mut turn),
+                Err(reason) => {
+                    self.plan.waiting.push(Waiting { layer: at, frames: turn.waiting, reason });
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Where hosts for the layer stand, busy or not, if there are any.
+    fn shelves(&self, turn: &Turn) -> Result<Shelves, Reason> {
+        let os = self.snapshot[turn.layer.job].os.as_deref();
+        let shelves = self.hosts.shelves(&turn.layer.tags, os, &turn.ask)?;
+        if self.hosts.large_enough(&shelves, &turn.ask) { Ok(shelves) } else { Err(Reason::NoHostLargeEnough) }
+    }
+
+    /// The questions, in their order: a host for the next frame, or the first obstacle.
+    fn next_host(&mut self, turn: &Turn, shelves: Result<&Shelves, Reason>) -> Result<HostIx, Reason> {
+        let room = self.room(turn)?;
+        let shelves = shelves?;
+        if self.refused.covers(shelves, &turn.ask) {
+            return Err(Reason::HostsBusy);
+        }
+        let Some(host) = self.hosts.best(shelves, &turn.ask, room.cores) else {
+            return Err(self.why_none(turn, shelves));
+        };
+        if turn.frames == 0 || turn.hosts == 0 {
+            return Err(Reason::PassBound);
+        }
+        Ok(host)
+    }
+
+    /// Why no host takes a frame although the caps have room for the smallest possible one. On some hosts a frame can't be
+    /// so small: whole hosts, and hosts in mode Variable. If one of those would take it but for a cap, the cap is why.
+    fn why_none(&mut self, turn: &Turn, shelves: &Shelves) -> Reason {
+        let Some(host) = self.hosts.best(shelves, &turn.ask, NO_BOUND) else {
+            self.refused.note(shelves, &turn.ask);
+            return Reason::HostsBusy;
+        };
+        let least = turn.ask.least_on(&self.hosts.state(host));
+        let refusal = self.headroom.room(turn.layer, least);
+        refusal.err().unwrap_or(Reason::HostsBusy)
+    }
+
+    fn room(&self, turn: &Turn) -> Result<Room, Reason> {
+        self.headroom.room(turn.layer, turn.ask.least())
+    }
+
+    /// Puts as many frames on a host as host, caps and bounds allow.
+    fn fill(&mut self, host: HostIx, turn: &mut Turn<'a>) {
+        let mut state = self.hosts.state(host);
+        turn.hosts -= 1;
+        while turn.waiting > 0
+            && turn.frames > 0
+            && let Ok(room) = self.room(turn)
+            && let Some((size, frames)) =
+                turn.ask.run_on(&state, room.cores, turn.waiting.min(turn.frames).min(room.frames))
+        {
+            state.take(&size, frames);
+            self.headroom.take(turn.layer, &size, frames);
+            turn.waiting -= frames;
+            turn.frames -= frames;
+            self.place(Placement { layer: turn.at, host, size, frames });
+        }
+        self.hosts.put(host, state);
+    }
+
+    fn place(&mut self, new: Placement) {
+        match self.plan.placements.last_mut() {
+            Some(last) if (last.layer, last.host, last.size) == (new.layer, new.host, new.size) => {
+                last.frames += new.frames;
+            }
+            _ => self.plan.placements.push(new),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+#![allow(clippy::too_many_lines, reason = "a table is as long as it has cases")]
+
+mod checker;
+mod properties;
+mod reasons;
+mod regressions;

@@ -1,0 +1,68 @@
+//! The command line: as the retired scheduler's and its guide's, which differed, and `--config`.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use cue_scheduler_config::{Overrides, Sources};
+
+/// Books OpenCue's frames onto render hosts.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "cue-scheduler", version, about)]
+pub struct Arguments {
+    /// Configuration file; otherwise the one that OPENCUE_SCHEDULER_CONFIG names, or ~/.local/share/scheduler.yaml, or
+    /// ~/.config/cue-scheduler/scheduler.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Book in this facility only (its exact name).
+    #[arg(short, long, value_name = "NAME")]
+    pub facility: Option<String>,
+
+    /// Tags by which nothing is booked: repeated, several values, or separated by commas.
+    #[arg(short, long, alias = "ignore_tags", value_name = "TAG", value_delimiter = ',', num_args = 1..)]
+    pub ignore_tags: Option<Vec<String>>,
+
+    /// Take unknown keys of the configuration for warnings instead of errors.
+    #[arg(long)]
+    pub lenient_config: bool,
+}
+
+impl Arguments {
+    /// Where the configuration comes from: the arguments over this process's environment.
+    pub fn sources(self) -> Sources {
+        Sources {
+            file: self.config,
+            overrides: Overrides { facility: self.facility, ignore_tags: self.ignore_tags },
+            lenient: self.lenient_config,
+            ..Sources::of_process()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Arguments {
+        Arguments::try_parse_from(["cue-scheduler"].iter().chain(arguments)).unwrap()
+    }
+
+    #[test]
+    fn tags_to_ignore_are_taken_in_every_published_form() {
+        for form in [
+            &["--ignore_tags=old,deprecated"][..],
+            &["--ignore-tags", "old", "deprecated"],
+            &["-i", "old", "-i", "deprecated"],
+            &["--ignore-tags=old", "--ignore_tags", "deprecated"],
+        ] {
+            assert_eq!(parse(form).ignore_tags.unwrap(), ["old", "deprecated"], "{form:?}");
+        }
+        assert_eq!(parse(&[]).ignore_tags, None);
+    }
+
+    #[test]
+    fn the_facility_has_a_short_and_a_long_form() {
+        assert_eq!(parse(&["-f", "spi"]).facility.as_deref(), Some("spi"));
+        assert_eq!(parse(&["--facility=spi"]).facility.as_deref(), Some("spi"));
+    }
+}

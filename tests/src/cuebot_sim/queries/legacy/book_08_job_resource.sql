@@ -1,0 +1,2 @@
+-- Cuebot's booking, step 8: the trigger raises above the job's caps.
+UPDATE job_resource SET int_cores = int_cores + $2, int_gpus = int_gpus + $3 WHERE pk_job = $1

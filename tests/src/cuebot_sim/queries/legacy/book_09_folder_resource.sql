@@ -1,0 +1,3 @@
+-- Cuebot's booking, step 9: no trigger looks at a folder's caps.
+UPDATE folder_resource SET int_cores = int_cores + $2, int_gpus = int_gpus + $3
+WHERE pk_folder = (SELECT pk_folder FROM job WHERE pk_job = $1)

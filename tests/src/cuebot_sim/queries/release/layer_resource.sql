@@ -1,0 +1,2 @@
+-- Release, step 4.
+UPDATE layer_resource SET int_cores = int_cores - $2, int_gpus = int_gpus - $3 WHERE pk_layer = $1

@@ -1,0 +1,1 @@
+SELECT b_scheduler_managed FROM show WHERE pk_show = $1

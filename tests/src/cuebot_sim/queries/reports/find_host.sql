@@ -1,0 +1,1 @@
+SELECT pk_host FROM host WHERE str_name = $1

@@ -1,0 +1,1 @@
+INSERT INTO host_stat (pk_host_stat, pk_host, str_os) VALUES ($1, $1, $2)
