@@ -159,12 +159,12 @@ impl Farm {
 
     /// What goes wrong with the launch that has just arrived.
     pub fn strike(&self, host: HostIndex) -> Option<LaunchFault> {
-        let fault = match self.state(host).fault {
-            Fault::Launch(fault) => Some(fault),
-            _ => {
-                let mut draw = lock(&self.draw);
-                self.config.chances.iter().find(|chance| draw.random_bool(chance.probability)).map(|c| c.fault)
-            }
+        let fault = self.state(host).fault;
+        let fault = if let Fault::Launch(fault) = fault {
+            Some(fault)
+        } else {
+            let mut draw = lock(&self.draw);
+            self.config.chances.iter().find(|chance| draw.random_bool(chance.probability)).map(|c| c.fault)
         };
         if let Some(fault) = fault {
             let name = match fault {
@@ -335,13 +335,13 @@ impl Farm {
                 self.report_at(host, state, now);
             }
         } else {
-            self.hang_up(state);
+            Self::hang_up(state);
         }
         self.changed.notify_waiters();
     }
 
     /// Resets every connection to the host.
-    pub fn hang_up(&self, state: &mut HostState) {
+    pub fn hang_up(state: &mut HostState) {
         for cut in state.connections.drain(..).filter_map(|cut| cut.upgrade()) {
             cut.pull();
         }
