@@ -1,13 +1,15 @@
 //! Real and simulated parts around cue-scheduler, shared by tests, demo and benchmarks.
 //!
-//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`rqd_agent`]). Simulated: what Cuebot does to the
-//! database, and any number of render hosts ([`farm_sim`]). A farm is put into a database by the [`loader`] and checked by the
-//! [`auditor`], which shares no code with the scheduler.
+//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`], [`rqd_agent`]). Simulated: what
+//! Cuebot does to the database ([`cuebot_sim`]), and any number of render hosts ([`farm_sim`]). A farm is put into a database
+//! by the [`loader`] and checked by the [`auditor`], which shares no code with the scheduler. [`harness`] puts them together.
 
 pub mod auditor;
 pub mod bench;
 pub mod cuebot_sim;
+pub mod demo;
 pub mod farm_sim;
+pub mod harness;
 pub mod loader;
 pub mod postgres;
 pub mod python;

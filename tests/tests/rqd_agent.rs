@@ -74,8 +74,9 @@ impl Farm {
         let (ends_in, ends) = mpsc::channel(8);
         let service = RqdReportInterfaceServer::new(Reports { boots, ends: ends_in });
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(TcpListenerStream::new(listener)));
-        let agent = Agent::start(AgentConfig::reporting_to(cuebot)).await.unwrap();
+        let mut agent = Agent::start(AgentConfig::reporting_to(cuebot)).await.unwrap();
         let boot = within(booted.recv()).await.unwrap();
+        agent.ready().await.unwrap();
         let client = RqdInterfaceClient::connect(format!("http://{}", agent.address())).await.unwrap();
         Self { agent, client, boot, ends }
     }
@@ -160,7 +161,7 @@ async fn a_real_agent_reports_its_start_runs_a_frame_and_kills_one() {
     let end = within(farm.ends.recv()).await.unwrap();
     let info = end.frame.unwrap();
     assert_eq!((info.frame_id, info.resource_id), (hello.frame_id, hello.resource_id));
-    assert_eq!((end.exit_status, end.exit_signal), (0, 0));
+    assert_eq!((end.exit_status, end.exit_signal), (0, 0), "{:#?}", farm.agent.log());
     let printed = std::fs::read_to_string(farm.agent.frame_logs().join("smoke-job.0001-smoke.rqlog")).unwrap();
     assert!(printed.lines().any(|line| line == "hello"), "{printed}");
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// The longest duration of any key. Far above every use, and far below what would overflow a clock.
-pub(crate) const DURATION_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+pub(crate) const DURATION_MAX: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// The form of a key's value, with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]

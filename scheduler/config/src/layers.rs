@@ -161,6 +161,11 @@ impl Assembly {
                     continue;
                 }
             };
+            if let Some(Place::Environment(other)) = self.origins.get(&key.path) {
+                let message = format!("it is given twice: also by {other}");
+                self.faults.push(Finding::new(place, Some(&path), message));
+                continue;
+            }
             let Some(value) = value else {
                 let message = "its value is not UTF-8 text";
                 self.faults.push(Finding::new(place, Some(&path), message));

@@ -214,7 +214,7 @@ section! {
 section! {
     /// The counters of what is booked.
     Accounting {
-        /// How often the counters that Cuebot and CueGUI read are compared with the procs and put right; also the period
+        /// How often the counters that Cuebot and the GUI read are compared with the procs and put right; also the period
         /// of the log line that says how much was dispatched.
         recompute_interval: Duration = secs(15), INTERVAL;
     }

@@ -109,11 +109,9 @@ impl HostBookingStrategy {
         }
     }
 
-    /// The first key that does not fit the form, and what is wrong with it. `given` tells which keys are set anywhere.
+    /// The first key that does not fit the form, and what is wrong with it. `given` tells which weights are set.
     pub(crate) fn misfit(&self, given: impl Fn(&str) -> bool) -> Option<(&'static str, String)> {
-        const SATURATION: [&str; 2] = ["core_saturation", "memory_saturation"];
-        const EPVM: [&str; 7] = [
-            "max_candidates",
+        const WEIGHTS: [&str; 6] = [
             "weights.cores",
             "weights.mem",
             "weights.gpus",
@@ -121,16 +119,18 @@ impl HostBookingStrategy {
             "weights.gpu_count_reservation",
             "weights.gpu_mem_reservation",
         ];
-        let (form, foreign): (_, &[&'static str]) = match self.form_meant() {
-            StrategyType::Saturation => ("saturation", &EPVM),
-            StrategyType::Epvm => ("epvm", &SATURATION),
+        let foreign = match self.form_meant() {
+            StrategyType::Saturation if self.max_candidates.is_some() => Some("max_candidates"),
+            StrategyType::Saturation => WEIGHTS.into_iter().find(|key| given(key)),
+            StrategyType::Epvm if self.core_saturation.is_some() => Some("core_saturation"),
+            StrategyType::Epvm if self.memory_saturation.is_some() => Some("memory_saturation"),
+            StrategyType::Epvm if self.max_candidates.is_none() => {
+                let message = "the form `epvm` needs it: how many hosts are scored, for example 20";
+                return Some(("max_candidates", message.to_owned()));
+            }
+            StrategyType::Epvm => None,
         };
-        if let Some(key) = foreign.iter().find(|key| given(key)) {
-            return Some((key, format!("the form `{form}` has no such key")));
-        }
-        (form == "epvm" && self.max_candidates.is_none()).then(|| {
-            let message = "the form `epvm` needs it: how many hosts are scored, for example 20";
-            ("max_candidates", message.to_owned())
-        })
+        let form = self.form_meant().spell().unwrap_or_default();
+        foreign.map(|key| (key, format!("the form `{form}` has no such key")))
     }
 }

@@ -203,9 +203,7 @@ impl Statements {
     async fn start(pool: &PgPool) -> anyhow::Result<Self> {
         let made = sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").execute(pool).await;
 
-        let r = sqlx::query("SELECT pg_stat_statements_reset()").execute(pool).await;
-        eprintln!("{r:?}");
-        if made.is_err() || r.is_err() {
+        if made.is_err() || sqlx::query("SELECT pg_stat_statements_reset()").execute(pool).await.is_err() {
             return Ok(Self(None));
         }
         Ok(Self(Some(pool.clone())))

@@ -31,6 +31,9 @@ const START_MAX: Duration = Duration::from_mins(1);
 /// How long the keeper may take to end everything: the agent has ten seconds of these.
 const STOP_MAX: Duration = Duration::from_secs(30);
 
+/// The end of the line that it prints as its last step of starting.
+const STARTED: &str = "RQD Started";
+
 /// How an agent is to run.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
@@ -96,7 +99,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Starts an agent and waits until it listens. The first time the package is fetched, which takes half a minute.
+    /// Starts an agent and waits until it listens; frames are for after [`Agent::ready`]. The first time the package is fetched, which takes half a minute.
     pub async fn start(config: AgentConfig) -> anyhow::Result<Self> {
         let venv = tokio::task::spawn_blocking(Venv::with_agent).await??;
         let own_folder = match config.work {
@@ -130,8 +133,19 @@ impl Agent {
             .spawn()
             .context("starting the render agent")?;
         let mut agent = Self { port, keeper, work, _own_folder: own_folder };
-        agent.wait_until_it_listens().await?;
+        agent
+            .wait_until("does not listen", async |agent| Ok(TcpStream::connect(agent.address()).await.is_ok()))
+            .await?;
         Ok(agent)
+    }
+
+    /// Waits until it can be given frames, which needs a Cuebot that has answered its report of the start.
+    ///
+    /// That report alone is too early: a frame that arrives in the moment between the answer to it and the agent's own last step
+    /// of starting ends at once with status 256, since the agent then looks for a timer that it has not made yet.
+    pub async fn ready(&mut self) -> anyhow::Result<()> {
+        let started = async |agent: &mut Self| Ok(agent.log()?.iter().any(|line| line.ends_with(STARTED)));
+        self.wait_until("has not started", started).await
     }
 
     /// Where it listens.
@@ -166,20 +180,21 @@ impl Agent {
         Ok(())
     }
 
-    async fn wait_until_it_listens(&mut self) -> anyhow::Result<()> {
+    /// Waits for a condition that a starting agent comes to, for as long as it runs.
+    async fn wait_until(
+        &mut self,
+        otherwise: &str,
+        condition: impl AsyncFn(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
         let until = Instant::now() + START_MAX;
-        while TcpStream::connect(self.address()).await.is_err() {
+        while !condition(self).await? {
             if let Some(status) = self.keeper.try_wait()? {
                 bail!("the render agent ended at its start with {status}; it printed:\n{}", self.log()?.join("\n"));
             }
             if Instant::now() > until {
-                bail!(
-                    "the render agent does not listen at {}; it printed:\n{}",
-                    self.address(),
-                    self.log()?.join("\n")
-                );
+                bail!("the render agent at {} {otherwise}; it printed:\n{}", self.address(), self.log()?.join("\n"));
             }
-            sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
