@@ -2,7 +2,7 @@
 //!
 //! Paths and field numbers are what reaches the wire, so a slip in a `.proto` file has to fail here and not on a farm.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
 use cue_scheduler_proto::{FILE_DESCRIPTOR_SET, depend, host, job, render_partition};
 use prost::Message;

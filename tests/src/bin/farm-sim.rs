@@ -155,7 +155,7 @@ async fn main() -> anyhow::Result<()> {
         }
     }
 
-    let runs = if record.is_some() { sim.record() } else { Default::default() };
+    let runs = if record.is_some() { sim.record() } else { Vec::new() };
     let summary = sim.shutdown().await;
     if let Some(path) = record {
         let mut text = String::new();

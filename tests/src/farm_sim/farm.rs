@@ -159,7 +159,8 @@ impl Farm {
 
     /// What goes wrong with the launch that has just arrived.
     pub fn strike(&self, host: HostIndex) -> Option<LaunchFault> {
-        let fault = if let Fault::Launch(fault) = self.state(host).fault {
+        let fault = self.state(host).fault;
+        let fault = if let Fault::Launch(fault) = fault {
             Some(fault)
         } else {
             let mut draw = lock(&self.draw);
@@ -334,13 +335,13 @@ impl Farm {
                 self.report_at(host, state, now);
             }
         } else {
-            self.hang_up(state);
+            Self::hang_up(state);
         }
         self.changed.notify_waiters();
     }
 
     /// Resets every connection to the host.
-    pub fn hang_up(&self, state: &mut HostState) {
+    pub fn hang_up(state: &mut HostState) {
         for cut in state.connections.drain(..).filter_map(|cut| cut.upgrade()) {
             cut.pull();
         }

@@ -44,6 +44,7 @@ pub(super) enum WhenIdle {
 }
 
 /// A host's state.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, two of them as the protocol has them")]
 pub(super) struct HostState {
     pub fault: Fault,
     /// By frame id, as the agent compares them.
@@ -59,6 +60,8 @@ pub(super) struct HostState {
     pub booted: bool,
     /// Completions that wait for the next report, in Rust's manner.
     pub unsent: Vec<(RunId, FrameCompleteReport)>,
+    /// Counts the agent's starts. The answer to a report of an earlier one means nothing to this one.
+    pub start: u32,
     /// Whether a report is under way; two of one host at once would send a completion twice.
     pub reporting: bool,
     /// The moment of the next report; entries of the schedule for any other moment are stale.
@@ -79,6 +82,7 @@ impl HostState {
             when_idle: None,
             booted: false,
             unsent: Vec::new(),
+            start: 0,
             reporting: false,
             next_report: now,
             connections: Vec::new(),
@@ -142,6 +146,8 @@ impl HostState {
         self.leaked.clear();
         self.when_idle = None;
         self.booted = false;
+        self.start += 1;
+        self.reporting = false;
         self.nimby_locked = false;
         self.hardware = HardwareState::Up;
     }

@@ -258,7 +258,7 @@ impl FarmSim {
     pub async fn shutdown(self) -> Summary {
         self.stop.cancel();
         for host in 0..self.farm.hosts.len() {
-            self.farm.hang_up(&mut self.farm.state(host));
+            Farm::hang_up(&mut self.farm.state(host));
         }
         self.tasks.close();
         self.tasks.wait().await;

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use cue_scheduler_proto::report::rqd_report_interface_client::RqdReportInterfaceClient;
 use cue_scheduler_proto::report::{
-    FrameCompleteReport, RqdReportRqdStartupRequest, RqdReportRunningFrameCompletionRequest, RqdReportStatusRequest,
+    BootReport, FrameCompleteReport, RqdReportRqdStartupRequest, RqdReportRunningFrameCompletionRequest,
+    RqdReportStatusRequest,
 };
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, timeout};
@@ -21,13 +22,14 @@ use tonic::transport::{Channel, Endpoint};
 use super::config::Manner;
 use super::door::HostIndex;
 use super::farm::{Farm, Outgoing};
+use super::host::HostState;
 use super::queue::Queue;
 use super::record::{Completion, RunId};
 
 /// How a host starts a report.
 enum Turn {
     /// Cuebot has to hear of its start first.
-    Boot(cue_scheduler_proto::report::BootReport),
+    Boot(Box<BootReport>),
     /// Completions that wait, then a host report.
     Report(Vec<(RunId, FrameCompleteReport)>),
 }
@@ -57,12 +59,12 @@ impl Reporter {
         let stop = self.stop.clone();
         stop.run_until_cancelled(async {
             while let Some((at, host)) = due.next().await {
-                let Some(turn) = self.turn(host, at) else { continue };
+                let Some((start, turn)) = self.turn(host, at) else { continue };
                 let Ok(permit) = Arc::clone(&permits).acquire_owned().await else { return };
                 let this = self.clone();
                 self.tasks.spawn(async move {
                     let stop = this.stop.clone();
-                    stop.run_until_cancelled(this.take(host, turn)).await;
+                    stop.run_until_cancelled(Box::pin(this.take(host, start, turn))).await;
                     drop(permit);
                 });
             }
@@ -94,8 +96,8 @@ impl Reporter {
         .await;
     }
 
-    /// What the host has to say, if this is still the time at which it wants to.
-    fn turn(&self, host: HostIndex, at: Instant) -> Option<Turn> {
+    /// What the host has to say and in which start of its agent, if this is still the time at which it wants to.
+    fn turn(&self, host: HostIndex, at: Instant) -> Option<(u32, Turn)> {
         let mut state = self.farm.state(host);
         if state.next_report != at {
             return None;
@@ -107,25 +109,26 @@ impl Reporter {
             return None;
         }
         state.reporting = true;
-        Some(if state.booted {
+        let turn = if state.booted {
             Turn::Report(std::mem::take(&mut state.unsent))
         } else {
-            Turn::Boot(self.farm.boot_report(host, &state))
-        })
+            Turn::Boot(Box::new(self.farm.boot_report(host, &state)))
+        };
+        Some((state.start, turn))
     }
 
-    async fn take(&self, host: HostIndex, turn: Turn) {
+    async fn take(&self, host: HostIndex, start: u32, turn: Turn) {
         match turn {
             Turn::Boot(report) => {
                 let answer = self
                     .ask(|mut cuebot| async move {
-                        let request = RqdReportRqdStartupRequest { boot_report: Some(report) };
+                        let request = RqdReportRqdStartupRequest { boot_report: Some(*report) };
                         cuebot.report_rqd_startup(request).await.map(drop)
                     })
                     .await;
                 // A refusal ends the agent, and whatever watches over it starts it anew: a pause, and another boot report.
                 let wait = if answer.is_ok() { self.farm.config.first_report() } else { self.farm.config.boot_retry };
-                self.rest(host, wait, |state| state.booted = answer.is_ok());
+                self.rest(host, start, wait, |state| state.booted = answer.is_ok());
                 self.farm.recorded(|record| match answer {
                     Ok(()) => record.counts.boots += 1,
                     Err(_) => record.counts.reports_failed += 1,
@@ -142,8 +145,8 @@ impl Reporter {
                     .await;
                 let exits = self.farm.manner() == Manner::Rust && answer.as_ref().is_err_and(is_from_cuebot);
                 let wait = if exits { self.farm.config.boot_retry } else { self.pause() };
-                self.keep(host, kept, exits);
-                self.rest(host, wait, |state| state.booted &= !exits);
+                self.keep(host, start, kept, exits);
+                self.rest(host, start, wait, |state| state.booted &= !exits);
                 self.farm.recorded(|record| match answer {
                     Ok(()) => record.counts.reports += 1,
                     Err(_) => record.counts.reports_failed += 1,
@@ -164,10 +167,12 @@ impl Reporter {
     }
 
     /// Puts completions back for the next time, unless there is none: a dead host, or an agent that exits, forgets them.
-    fn keep(&self, host: HostIndex, mut kept: Vec<(RunId, FrameCompleteReport)>, exits: bool) {
+    fn keep(&self, host: HostIndex, start: u32, mut kept: Vec<(RunId, FrameCompleteReport)>, exits: bool) {
         let mut state = self.farm.state(host);
-        if exits || !state.booted {
-            kept.append(&mut state.unsent);
+        if exits || state.start != start {
+            if exits && state.start == start {
+                kept.append(&mut state.unsent);
+            }
             self.farm.recorded(|record| kept.iter().for_each(|(run, _)| record.complete(*run, Completion::Lost)));
         } else {
             kept.append(&mut state.unsent);
@@ -204,14 +209,17 @@ impl Reporter {
         }
     }
 
-    /// The host has spoken and speaks again after a while. If it died meanwhile its next start is already planned.
-    fn rest(&self, host: HostIndex, wait: Duration, with: impl FnOnce(&mut super::host::HostState)) {
+    /// The host has spoken and speaks again after a while. If its agent died meanwhile, the next start is planned already.
+    fn rest(&self, host: HostIndex, start: u32, wait: Duration, with: impl FnOnce(&mut HostState)) {
         let mut state = self.farm.state(host);
-        state.reporting = false;
-        if state.fault.is_reachable() {
-            with(&mut state);
+        if state.start != start {
+            return;
         }
-        let at = Instant::now() + wait;
+        state.reporting = false;
+        with(&mut state);
+        // An event may have asked for an earlier report in the meantime.
+        let now = Instant::now();
+        let at = if state.next_report > now { state.next_report.min(now + wait) } else { now + wait };
         self.farm.report_at(host, &mut state, at);
     }
 
