@@ -7,21 +7,19 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{HostId, LayerId, ShowId};
+use cue_scheduler_core::domain::id::{HostId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::run_frame::LaunchTemplate;
-use cue_scheduler_core::snapshot::{JobIx, Snapshot};
+use cue_scheduler_core::snapshot::Snapshot;
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book};
+use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, book, cut};
 use crate::feed::Turn;
 use crate::launch::Launcher;
-use crate::snapshot::{Launches, PoolReader, WaitingFrame};
+use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
 
 /// What passes are made with; shared by all.
@@ -125,19 +123,12 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
 
     let booking = Instant::now();
     if !plan.placements.is_empty() {
-        let prepared = prepare(context, reader, &snapshot, &plan).await?;
-        carry_out(context, reader, prepared, &mut report).await?;
+        let chunks = prepare(context, reader, &snapshot, &plan).await?;
+        carry_out(context, reader, chunks, &mut report).await?;
     }
     report.took[2] = booking.elapsed();
     reader.keep(snapshot);
     Ok(report)
-}
-
-/// A plan, ready to be booked.
-struct Prepared {
-    chunks: Vec<Chunk>,
-    /// By frame id: since when it waits, and the kind of tag by which its layer matched.
-    frames: HashMap<Arc<str>, (i64, TagKind)>,
 }
 
 /// Reads what the placed layers' frames are and how they are launched, and cuts the plan into chunks.
@@ -146,7 +137,7 @@ async fn prepare(
     reader: &mut PoolReader,
     snapshot: &Snapshot,
     plan: &Plan,
-) -> Result<Prepared, StoreError> {
+) -> Result<Cut, StoreError> {
     let mut planned: HashMap<LayerId, usize> = HashMap::new();
     for placement in &plan.placements {
         *planned.entry(snapshot[placement.layer].id.clone()).or_default() += placement.frames as usize;
@@ -155,123 +146,17 @@ async fn prepare(
     let layers: Vec<LayerId> = planned.iter().map(|(layer, _)| layer.clone()).collect();
     let templates = context.launches.lock().await.read(&layers, &context.store).await?;
     let windows = reader.windows.take(&planned, &context.store).await?;
-    Ok(cut(context.chunk_frames, snapshot, plan, &templates, &windows))
-}
-
-/// Cuts the plan into chunks of one show each, keeping its order inside a show. A chunk of about `chunk_frames` ends where a
-/// job ends, if it can: two chunks with frames of one job would wait for each other at the job's row.
-fn cut(
-    chunk_frames: usize,
-    snapshot: &Snapshot,
-    plan: &Plan,
-    templates: &HashMap<LayerId, Arc<LaunchTemplate>>,
-    windows: &HashMap<LayerId, Vec<WaitingFrame>>,
-) -> Prepared {
-    let mut finished = Vec::new();
-    let mut open: BTreeMap<u32, Builder> = BTreeMap::new();
-    let mut frames = HashMap::new();
-    let mut candidates: HashMap<&LayerId, Candidates<'_>> = HashMap::new();
-    for placement in &plan.placements {
-        let layer = &snapshot[placement.layer];
-        let (Some(template), Some(window)) = (templates.get(&layer.id), windows.get(&layer.id)) else {
-            continue;
-        };
-        let host = &snapshot[placement.host];
-        let job = &snapshot[layer.job];
-        let kind = host.tags.iter().filter(|tag| layer.tags.contains(&tag.name)).map(|tag| tag.kind).min();
-        let mine = candidates.entry(&layer.id).or_insert_with(|| {
-            let kind = kind.unwrap_or(TagKind::Alloc);
-            for waiting in window {
-                frames.insert(Arc::from(waiting.frame.id.as_str()), (waiting.waiting_since, kind));
-            }
-            // What can't be built is never claimed, so a bad frame doesn't stand in the way of the next ones.
-            let buildable = window.iter().filter(|waiting| template.check(&waiting.frame).is_ok());
-            Candidates { frames: buildable.collect(), offered: 0 }
-        });
-        let about = chunk_frames / 4;
-        if open.get(&job.subscription.0).is_some_and(|builder| {
-            builder.chunk.slots.len() + about >= chunk_frames && builder.last_job != Some(layer.job)
-        }) {
-            finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
-        }
-        for _ in 0..placement.frames {
-            let builder = open.entry(job.subscription.0).or_insert_with(|| {
-                let right = &snapshot[job.subscription];
-                Builder::new(right.show.clone(), right.show_name.clone())
-            });
-            builder.add(
-                &layer.id,
-                || ChunkLayer {
-                    id: layer.id.clone(),
-                    job: job.id.clone(),
-                    limits: layer.limits.iter().map(|limit| snapshot[*limit].id.clone()).collect(),
-                    template: template.clone(),
-                    // Frames that an earlier chunk of this pass is to claim are not offered again.
-                    candidates: mine.frames.iter().skip(mine.offered).map(|waiting| waiting.frame.clone()).collect(),
-                },
-                placement.host.0,
-                || ChunkHost { id: host.id.clone(), name: host.name.clone(), os: host.os.clone() },
-                placement.size,
-            );
-            mine.offered += 1;
-            builder.last_job = Some(layer.job);
-            if builder.chunk.slots.len() >= chunk_frames + about {
-                finished.extend(open.remove(&job.subscription.0).map(|builder| builder.chunk));
-            }
-        }
-    }
-    finished.extend(open.into_values().map(|builder| builder.chunk));
-    Prepared { chunks: finished, frames }
-}
-
-/// The frames of a layer that can be launched, and how many of them earlier chunks of the pass are to claim.
-struct Candidates<'w> {
-    frames: Vec<&'w WaitingFrame>,
-    offered: usize,
-}
-
-/// A chunk being filled.
-struct Builder {
-    chunk: Chunk,
-    layers: HashMap<LayerId, usize>,
-    hosts: HashMap<u32, usize>,
-    last_job: Option<JobIx>,
-}
-
-impl Builder {
-    fn new(show: ShowId, show_name: Arc<str>) -> Self {
-        let chunk = Chunk { show, show_name, layers: Vec::new(), hosts: Vec::new(), slots: Vec::new() };
-        Self { chunk, layers: HashMap::new(), hosts: HashMap::new(), last_job: None }
-    }
-
-    fn add(
-        &mut self,
-        layer: &LayerId,
-        new_layer: impl FnOnce() -> ChunkLayer,
-        host: u32,
-        new_host: impl FnOnce() -> ChunkHost,
-        size: Resources,
-    ) {
-        let layer = *self.layers.entry(layer.clone()).or_insert_with(|| {
-            self.chunk.layers.push(new_layer());
-            self.chunk.layers.len() - 1
-        });
-        let host = *self.hosts.entry(host).or_insert_with(|| {
-            self.chunk.hosts.push(new_host());
-            self.chunk.hosts.len() - 1
-        });
-        self.chunk.slots.push(Slot { layer, host, size });
-    }
+    Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
 /// Books the chunks, some at a time, and launches what is booked.
 async fn carry_out(
     context: &PassContext,
     reader: &mut PoolReader,
-    prepared: Prepared,
+    plan: Cut,
     report: &mut PassReport,
 ) -> Result<(), StoreError> {
-    let Prepared { chunks, frames } = prepared;
+    let Cut { chunks, frames } = plan;
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
@@ -297,9 +182,10 @@ async fn carry_out(
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
                 for (frame, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
-                    if let Some((since, kind)) = frames.get(frame.as_str()) {
-                        *report.booked_by_kind.entry(*kind).or_default() += 1;
-                        report.waited.push(Duration::from_millis(u64::try_from(now - since).unwrap_or(0)));
+                    if let Some(known) = frames.get(&frame) {
+                        *report.booked_by_kind.entry(known.kind).or_default() += 1;
+                        let waited = u64::try_from(now - known.waiting_since).unwrap_or(0);
+                        report.waited.push(Duration::from_millis(waited));
                     }
                 }
                 let Booked { refusals, retries, healed, .. } = booked;

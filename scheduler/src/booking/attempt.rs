@@ -96,7 +96,7 @@ pub(super) async fn attempt(
             show_name: chunk.show_name.clone(),
             size: candidate.slot.size,
         };
-        Booking { hold, run_frame: candidate.run_frame, committed_at, waited_since_ms: None }
+        Booking { hold, run_frame: candidate.run_frame, committed_at }
     }));
     Ok(Attempt::Committed)
 }

@@ -7,10 +7,11 @@
 //! counter that refuses is checked against the sum of its procs first, since in some generations of Cuebot releases don't
 //! lower it; where the sum has room, the transaction goes on and leaves the true value behind.
 //!
-//! [`book`] is the way in; `attempt.rs` is one transaction, `resources.rs` its last steps; `ledger.rs` undoes what certainly never ran.
+//! [`cut`] makes chunks of a plan; [`book`] books one; `attempt.rs` is one transaction, `resources.rs` its last steps; `ledger.rs` undoes what certainly never ran.
 
 mod attempt;
 mod chunk;
+mod cut;
 mod ledger;
 mod refusal;
 mod resources;
@@ -25,6 +26,7 @@ use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
 
 pub use chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
+pub use cut::{Cut, Known, Launchable, cut};
 pub use ledger::{DatabaseLedger, still_held, undo};
 pub use refusal::{Refusal, Refusals};
 

@@ -2,6 +2,8 @@
 //!
 //! All families are there from the start, with 0, so that a dashboard shows a quiet scheduler and not an empty page.
 
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use cue_scheduler_core::domain::tag::TagKind;
@@ -36,6 +38,8 @@ pub struct Metrics {
     active_tags: Gauge,
     active_scan_duration: Histogram,
     waiting_frames: GaugeVec,
+    /// By pool: what its last pass left waiting.
+    waiting: Mutex<HashMap<String, BTreeMap<Reason, u64>>>,
     booking_refused: CounterVec,
     booking_retries: CounterVec,
     counters_healed: Counter,
@@ -92,7 +96,7 @@ impl Metrics {
             )?,
             waiting_frames: make.gauges(
                 "scheduler_waiting_frames",
-                "Frames that the last pass left waiting, by reason",
+                "Frames that the last pass of each pool left waiting, by reason; work of several pools counts in each",
                 "reason",
             )?,
             booking_refused: make.counters(
@@ -116,6 +120,7 @@ impl Metrics {
                 &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0],
                 "step",
             )?,
+            waiting: Mutex::default(),
             database_up: make.gauge("scheduler_database_up", "1 while the database answers")?,
             registry,
         };
@@ -190,10 +195,13 @@ impl Metrics {
             Turn::Again | Turn::Saturated => "saturated",
         };
         self.pass_terminated.with_label_values(&[ended]).inc();
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.insert(report.pool.clone(), report.waiting.clone());
         for reason in Reason::ALL {
-            let frames = report.waiting.get(&reason).copied().unwrap_or(0);
+            let frames: u64 = waiting.values().filter_map(|reasons| reasons.get(&reason)).sum();
             self.waiting_frames.with_label_values(&[reason.label()]).set(frames as f64);
         }
+        drop(waiting);
         for (refusal, frames) in report.refusals.iter() {
             self.booking_refused.with_label_values(&[refusal.label()]).inc_by(f64::from(frames));
             if let Some(table) = refusal.accounting_table() {

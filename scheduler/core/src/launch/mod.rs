@@ -65,9 +65,6 @@ pub struct Booking {
     pub run_frame: RunFrame,
     /// An instant taken just before the booking's transaction began, so that it is never later than `proc.ts_booked`.
     pub committed_at: BootInstant,
-    /// Since when the frame could have been booked, in milliseconds since 1970, for the metric of waiting; `None` when
-    /// it isn't known.
-    pub waited_since_ms: Option<i64>,
 }
 
 /// The waits of the protocol. The document gives the reason for each.

@@ -54,6 +54,5 @@ fn booking(proc: &str, address: &str) -> Booking {
         },
         run_frame: run_frame(proc),
         committed_at: clock::now(),
-        waited_since_ms: None,
     }
 }
