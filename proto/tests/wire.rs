@@ -1,5 +1,5 @@
 //! Bytes recorded from the real package, both ways: what others send we read, and what we send they read.
-#![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
 

@@ -4,7 +4,7 @@
 //! engine. End, on SIGTERM or SIGINT: no new passes; what is being booked lands; launches get their answers; then the
 //! connections close. All of it within `scheduler.drain_timeout`.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ pub fn engine(
     observer: Arc<dyn Observer>,
 ) -> Engine {
     let queue = &config.queue;
-    let ignored_tags: HashSet<String> = config.scheduler.ignore_tags.iter().cloned().collect();
+    let ignored_tags: BTreeSet<String> = config.scheduler.ignore_tags.iter().cloned().collect();
     let read = Arc::new(ReadSettings {
         host_staleness: config.host_cache.host_staleness_threshold,
         host_interval: config.host_cache.monitoring_interval,

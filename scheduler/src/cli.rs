@@ -9,7 +9,7 @@ use cue_scheduler_config::{Overrides, Sources};
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "cue-scheduler", version, about)]
 pub struct Arguments {
-    /// Configuration file; otherwise the one that OPENCUE_SCHEDULER_CONFIG names, or ~/.local/share/scheduler.yaml, or
+    /// Configuration file; otherwise the one that `OPENCUE_SCHEDULER_CONFIG` names, or ~/.local/share/scheduler.yaml, or
     /// ~/.config/cue-scheduler/scheduler.yaml.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -304,7 +304,9 @@ async fn carry_out(
                 }
                 let Booked { refusals, retries, healed, .. } = booked;
                 if refusals.iter().next().is_some() {
-                    layers.iter().for_each(|layer| reader.windows.forget(layer));
+                    for layer in &layers {
+                        reader.windows.forget(layer);
+                    }
                 }
                 report.refusals.merge(&refusals);
                 report.retries.extend(retries);

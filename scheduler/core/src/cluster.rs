@@ -4,7 +4,7 @@
 //! hardware tags. A *pool* is the hosts of one allocation in one facility: every host is in exactly one pool, and the
 //! clusters that can use its hosts are worked on together, so that shows compete for the same hosts in one decision.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,7 +74,7 @@ pub struct Pool {
 
 /// Cuts the clusters: one for each allocation tag of a show, and chunks of its sorted manual, hostname and hardware tags in
 /// each facility. `ignored` tags are taken out first.
-pub fn clusters(tags: &[AllocTag], rights: &[Right], ignored: &HashSet<String>, sizes: ChunkSizes) -> Vec<Cluster> {
+pub fn clusters(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>, sizes: ChunkSizes) -> Vec<Cluster> {
     let mut shows_of: BTreeMap<&AllocId, BTreeSet<&ShowId>> = BTreeMap::new();
     for right in rights {
         shows_of.entry(&right.alloc).or_default().insert(&right.show);
@@ -104,7 +104,7 @@ pub fn clusters(tags: &[AllocTag], rights: &[Right], ignored: &HashSet<String>, 
 }
 
 /// The pools: allocations that have tagged hosts and a managed show that may use them, in a fixed order.
-pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &HashSet<String>) -> Vec<Pool> {
+pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>) -> Vec<Pool> {
     let mut pools: BTreeMap<(&FacilityId, &AllocId), Pool> = BTreeMap::new();
     for tag in tags {
         let pool = pools.entry((&tag.facility, &tag.alloc)).or_insert_with(|| Pool {
@@ -178,7 +178,7 @@ mod tests {
         tags.extend((0..130).map(|n| tag("b", &format!("h{n:03}"), TagKind::Hostname)));
         tags.extend((0..3).map(|n| tag("a", &format!("w{n}"), TagKind::Hardware)));
         let rights = [right("s", "a"), right("s", "b")];
-        let count = |sizes| clusters(&tags, &rights, &HashSet::new(), sizes).len();
+        let count = |sizes| clusters(&tags, &rights, &BTreeSet::new(), sizes).len();
         assert_eq!(count(SIZES), 2 + 3 + 3 + 1);
         assert_eq!(count(ChunkSizes { manual: 100, hostname: 300 }), 2 + 2 + 1 + 1);
     }
@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn an_ignored_tag_is_in_no_cluster_and_in_no_pool() {
         let tags = [tag("a", "general", TagKind::Alloc), tag("a", "old", TagKind::Manual)];
-        let ignored = HashSet::from(["old".to_owned()]);
+        let ignored = BTreeSet::from(["old".to_owned()]);
         let rights = [right("s", "a")];
         assert!(clusters(&tags, &rights, &ignored, SIZES).iter().all(|cluster| cluster.kind == TagKind::Alloc));
         assert_eq!(pools(&tags, &rights, &ignored)[0].tags, BTreeSet::from(["general".into()]));
@@ -195,14 +195,14 @@ mod tests {
     #[test]
     fn an_allocation_without_a_managed_show_is_no_pool() {
         let tags = [tag("a", "general", TagKind::Alloc), tag("b", "general", TagKind::Alloc)];
-        let pools = pools(&tags, &[right("s", "b")], &HashSet::new());
+        let pools = pools(&tags, &[right("s", "b")], &BTreeSet::new());
         assert_eq!(pools.iter().map(|pool| pool.alloc.as_str()).collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]
     fn work_concerns_a_pool_by_facility_show_and_any_common_tag() {
         let tags = [tag("a", "general", TagKind::Alloc), tag("a", "gpu", TagKind::Manual)];
-        let pool = &pools(&tags, &[right("s", "a")], &HashSet::new())[0];
+        let pool = &pools(&tags, &[right("s", "a")], &BTreeSet::new())[0];
         let concerns = |show: &str, facility: &str, tags: &str| {
             WaitingWork::new(show.into(), facility.into(), tags, 1, None).concerns(pool)
         };

@@ -58,12 +58,12 @@ pub(super) async fn attempt(
     }
 
     let slots: Vec<Slot> = candidates.iter().map(|candidate| candidate.slot).collect();
-    let held = insert_procs(&mut tx, chunk, &candidates, settings).await?;
-    if !held.is_empty() {
+    let elsewhere = insert_procs(&mut tx, chunk, &candidates, settings).await?;
+    if !elsewhere.is_empty() {
         tx.roll_back().await?;
         booked.refusals.merge(&refusals);
-        booked.refusals.add(Refusal::ProcExists, held.len());
-        chunk.forget(&held);
+        booked.refusals.add(Refusal::ProcExists, elsewhere.len());
+        chunk.forget(&elsewhere);
         chunk.slots = slots;
         return Ok(Attempt::Refused);
     }
@@ -79,10 +79,10 @@ pub(super) async fn attempt(
     }
     tx.apply(chunk.show.as_str(), &resources.taken()).await?;
 
-    if let Err(error) = tx.commit().await {
-        if !error.is_unanswered() || !settle_commit(store, &mut candidates).await? {
-            return Err(error);
-        }
+    if let Err(error) = tx.commit().await
+        && (!error.is_unanswered() || !settle_commit(store, &mut candidates).await?)
+    {
+        return Err(error);
     }
     booked.refusals.merge(&refusals);
     booked.bookings.extend(candidates.into_iter().map(|candidate| {

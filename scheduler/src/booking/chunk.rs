@@ -34,7 +34,7 @@ pub struct ChunkLayer {
     pub job: JobId,
     /// Its limits.
     pub limits: Vec<LimitId>,
-    /// What its RunFrames are built from.
+    /// What its `RunFrames` are built from.
     pub template: Arc<LaunchTemplate>,
     /// Frames that may be claimed, in dispatch order, with some to spare.
     pub candidates: Vec<FrameRef>,

@@ -1,8 +1,8 @@
 //! Booking: one guarded transaction per chunk. **The database decides**; the plan is a hint.
 //!
 //! The order of locks is the one that was measured to be free of deadlocks with Cuebot's own paths: frames (skipping what
-//! others hold) → limits → layer_stat → job_stat → proc → host → subscription → layer_resource → job_resource →
-//! folder_resource → point, sorted inside each table. Every guard is tested under the lock of its row, and what is refused
+//! others hold) → limits → `layer_stat` → `job_stat` → proc → host → subscription → `layer_resource` → `job_resource` →
+//! `folder_resource` → point, sorted inside each table. Every guard is tested under the lock of its row, and what is refused
 //! is a value ([`Refusal`]): the transaction is rolled back, the chunk shrinks by what was refused, and is tried again. A
 //! counter that refuses is checked against the sum of its procs first, since in some generations of Cuebot releases don't
 //! lower it; where the sum has room, the transaction goes on and leaves the true value behind.

@@ -5,7 +5,7 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ pub struct Scope {
     /// Only this facility, or all.
     pub facility: Option<FacilityId>,
     /// Tags that make no cluster: `scheduler.ignore_tags`.
-    pub ignored_tags: HashSet<String>,
+    pub ignored_tags: BTreeSet<String>,
     /// Sizes of tag clusters.
     pub chunks: ChunkSizes,
 }

@@ -1,6 +1,6 @@
-//! What the RunFrames of placed layers are built from, and which layers can't be launched as they are written.
+//! What the `RunFrames` of placed layers are built from, and which layers can't be launched as they are written.
 //!
-//! A layer whose command line, range or user can't make a RunFrame is never booked. It is reported once and left alone for
+//! A layer whose command line, range or user can't make a `RunFrame` is never booked. It is reported once and left alone for
 //! `queue.job_back_off_duration`, or until what it is built from changes.
 
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ mod launches;
 mod windows;
 mod work;
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub struct ReadSettings {
     /// How often a pool's hosts are read whole: `host_cache.monitoring_interval`.
     pub host_interval: Duration,
     /// Tags by which nothing is matched: `scheduler.ignore_tags`.
-    pub ignored_tags: HashSet<String>,
+    pub ignored_tags: BTreeSet<String>,
 }
 
 /// Reads one pool.

@@ -26,50 +26,47 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
     let mut folders: HashMap<String, FolderIx> = HashMap::new();
     let mut jobs: HashMap<String, JobIx> = HashMap::new();
     for row in rows {
-        let subscription = match subscriptions.get(&row.pk_show) {
-            Some(at) => *at,
-            None => {
-                let at = SubscriptionIx(snapshot.subscriptions.len() as u32);
-                snapshot.subscriptions.push(Subscription {
-                    show: row.pk_show.as_str().into(),
-                    show_name: row.show_name.as_str().into(),
-                    cores: Budget { cap: Cap::of_subscription(row.int_burst), used: row.subscription_cores.into() },
-                });
-                subscriptions.insert(row.pk_show.clone(), at);
-                at
-            }
+        let subscription = if let Some(at) = subscriptions.get(&row.pk_show) {
+            *at
+        } else {
+            let at = SubscriptionIx(snapshot.subscriptions.len() as u32);
+            snapshot.subscriptions.push(Subscription {
+                show: row.pk_show.as_str().into(),
+                show_name: row.show_name.as_str().into(),
+                cores: Budget { cap: Cap::of_subscription(row.int_burst), used: row.subscription_cores.into() },
+            });
+            subscriptions.insert(row.pk_show.clone(), at);
+            at
         };
-        let folder = match folders.get(&row.pk_folder) {
-            Some(at) => *at,
-            None => {
-                let at = FolderIx(snapshot.folders.len() as u32);
-                snapshot.folders.push(Folder {
-                    id: row.pk_folder.as_str().into(),
-                    cores: Budget { cap: Cap::of_folder(row.folder_max_cores.into()), used: row.folder_cores.into() },
-                    gpus: Budget { cap: Cap::of_folder(row.folder_max_gpus.into()), used: row.folder_gpus.into() },
-                });
-                folders.insert(row.pk_folder.clone(), at);
-                at
-            }
+        let folder = if let Some(at) = folders.get(&row.pk_folder) {
+            *at
+        } else {
+            let at = FolderIx(snapshot.folders.len() as u32);
+            snapshot.folders.push(Folder {
+                id: row.pk_folder.as_str().into(),
+                cores: Budget { cap: Cap::of_folder(row.folder_max_cores.into()), used: row.folder_cores.into() },
+                gpus: Budget { cap: Cap::of_folder(row.folder_max_gpus.into()), used: row.folder_gpus.into() },
+            });
+            folders.insert(row.pk_folder.clone(), at);
+            at
         };
-        let job = match jobs.get(&row.pk_job) {
-            Some(at) => *at,
-            None => {
-                let at = JobIx(snapshot.jobs.len() as u32);
-                snapshot.jobs.push(Job {
-                    id: row.pk_job.as_str().into(),
-                    name: row.job_name.as_str().into(),
-                    subscription,
-                    folder,
-                    priority: row.int_priority,
-                    started: row.job_started,
-                    os: row.str_os.as_deref().filter(|os| !os.is_empty()).map(Into::into),
-                    cores: Budget { cap: Cap::of_job(row.job_max_cores.into()), used: row.job_cores },
-                    gpus: Budget { cap: Cap::of_job(row.job_max_gpus.into()), used: row.job_gpus.into() },
-                });
-                jobs.insert(row.pk_job.clone(), at);
-                at
-            }
+        let job = if let Some(at) = jobs.get(&row.pk_job) {
+            *at
+        } else {
+            let at = JobIx(snapshot.jobs.len() as u32);
+            snapshot.jobs.push(Job {
+                id: row.pk_job.as_str().into(),
+                name: row.job_name.as_str().into(),
+                subscription,
+                folder,
+                priority: row.int_priority,
+                started: row.job_started,
+                os: row.str_os.as_deref().filter(|os| !os.is_empty()).map(Into::into),
+                cores: Budget { cap: Cap::of_job(row.job_max_cores.into()), used: row.job_cores },
+                gpus: Budget { cap: Cap::of_job(row.job_max_gpus.into()), used: row.job_gpus.into() },
+            });
+            jobs.insert(row.pk_job.clone(), at);
+            at
         };
         snapshot.layers.push(layer(row, job));
     }

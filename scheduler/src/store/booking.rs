@@ -122,7 +122,7 @@ pub struct ApplyColumns<'a> {
     pub points: CounterColumns<'a>,
 }
 
-impl<'a> ApplyColumns<'a> {
+impl ApplyColumns<'_> {
     /// Binds the 21 columns that booking and undo share.
     pub(super) fn bind_to<'q>(
         &'q self,

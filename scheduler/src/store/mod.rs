@@ -82,8 +82,8 @@ impl Store {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(Duration::from_secs(10))
-                .idle_timeout(Duration::from_secs(600))
-                .max_lifetime(Duration::from_secs(3600))
+                .idle_timeout(Duration::from_mins(10))
+                .max_lifetime(Duration::from_hours(1))
                 // A dead connection shows at its first statement and the pass is repeated; asking each time costs a round
                 // trip.
                 .test_before_acquire(false)

@@ -81,7 +81,7 @@ pub struct WindowRow {
     pub waiting_since: Option<i64>,
 }
 
-/// What a RunFrame is built from.
+/// What a `RunFrame` is built from.
 #[derive(Debug, sqlx::FromRow)]
 #[allow(missing_docs, reason = "the columns are told in the statement and in the schema")]
 pub struct LaunchSourceRow {
@@ -153,7 +153,7 @@ impl Store {
             .map_err(StoreError::during("reading waiting frames"))
     }
 
-    /// What the RunFrames of layers are built from.
+    /// What the `RunFrames` of layers are built from.
     pub async fn launch_sources(&self, layers: &[&str]) -> Result<Vec<LaunchSourceRow>, StoreError> {
         sqlx::query_as(sql!("work/launch_sources"))
             .bind(layers)

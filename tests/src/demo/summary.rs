@@ -50,7 +50,7 @@ pub struct Summary {
 #[derive(Clone, Debug, Serialize)]
 pub struct Cap {
     /// Which.
-    pub cap: String,
+    pub name: String,
     /// Largest use seen.
     pub largest: i64,
     /// The cap then.
@@ -113,7 +113,7 @@ pub(super) async fn make(
                 !record.largest.cap.starts_with("job") || record.largest.used * 10 > record.largest.allowed * 9
             })
             .map(|record| Cap {
-                cap: format!("{} {}", record.largest.name, record.largest.cap),
+                name: format!("{} {}", record.largest.name, record.largest.cap),
                 largest: record.largest.used,
                 allowed: record.largest.allowed,
             })
@@ -162,7 +162,7 @@ impl fmt::Display for Summary {
         writeln!(f, "from a job's commit to its first launch {:>6.2} s", self.commit_to_launch_seconds)?;
         writeln!(f, "largest use of each cap (hundredths of cores, or frames):")?;
         for cap in &self.caps {
-            writeln!(f, "  {:<45} {:>8} of {:>8}", cap.cap, cap.largest, cap.allowed)?;
+            writeln!(f, "  {:<45} {:>8} of {:>8}", cap.name, cap.largest, cap.allowed)?;
         }
         writeln!(f, "caps passed at any time               {:>8}", self.caps_passed)?;
         writeln!(f, "differences between counters and procs{:>8}", self.differences.len())?;

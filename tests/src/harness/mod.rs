@@ -70,29 +70,25 @@ impl Harness {
     /// Starts everything but schedulers; `say` is told each step.
     pub async fn start(config: HarnessConfig, folder: &Path, say: impl Fn(&str)) -> anyhow::Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        let (server, pool, target) = match &config.existing {
-            Some(existing) => {
-                say("using an existing database");
-                let (pool, target) = existing_database(&existing.database).await?;
-                (None, pool, target)
-            }
-            None => {
-                say("starting PostgreSQL");
-                let server = Server::start(Options::default()).await?;
-                let database = server.database().await?;
-                let (pool, target) = (database.pool().await?, database.target(20));
-                (Some(server), pool, target)
-            }
+        let (server, pool, target) = if let Some(existing) = &config.existing {
+            say("using an existing database");
+            let (pool, target) = existing_database(&existing.database).await?;
+            (None, pool, target)
+        } else {
+            say("starting PostgreSQL");
+            let server = Server::start(Options::default()).await?;
+            let database = server.database().await?;
+            let (pool, target) = (database.pool().await?, database.target(20));
+            (Some(server), pool, target)
         };
         say("loading the farm");
         let loaded = load(&pool, &config.farm).await?;
-        let (cuebot, address) = match &config.existing {
-            Some(existing) => (None, existing.cuebot),
-            None => {
-                let cuebot = CuebotSim::start(config.cuebot, pool.clone()).await?;
-                let address = cuebot.address();
-                (Some(cuebot), address)
-            }
+        let (cuebot, address) = if let Some(existing) = &config.existing {
+            (None, existing.cuebot)
+        } else {
+            let cuebot = CuebotSim::start(config.cuebot, pool.clone()).await?;
+            let address = cuebot.address();
+            (Some(cuebot), address)
         };
         say("starting simulated hosts");
         let hosts = FarmSim::start(FarmConfig { cuebot: Some(address.to_string()), ..config.hosts }).await?;

@@ -11,7 +11,7 @@
 mod refused;
 mod shelf;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::domain::id::HostId;
 use crate::planning::gate;
@@ -21,10 +21,13 @@ use crate::reason::Reason;
 use crate::snapshot::{Host, HostIx, Snapshot};
 
 pub use refused::Refused;
-use shelf::{Kind, Place, Shelf};
+use shelf::{Finding, Kind, Place, Shelf};
 
 /// Position of a shelf in the index.
 type ShelfIx = u32;
+
+/// A number for each kind of host.
+type KindIx = u32;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,12 +43,36 @@ pub struct HostIndex<'a> {
     stands: Vec<(u32, u32)>,
     stands_on: Vec<ShelfIx>,
     shelves: Vec<Shelf<'a>>,
-    by_tag: HashMap<&'a str, Vec<ShelfIx>>,
+    kinds: HashMap<Kind<'a>, KindIx>,
+    /// The shelves of each tag that a layer asks for. Tags that nobody asks for, such as most hosts' own names, would
+    /// only be kept in order for nothing.
+    by_tag: HashMap<&'a str, Vec<(KindIx, ShelfIx)>>,
 }
 
 /// The shelves on which a layer's hosts stand, sorted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shelves(Vec<ShelfIx>);
+
+/// One layer's search, which remembers what it found on each shelf until the shelf changes: a layer that fills many hosts
+/// asks once for each, and mostly a single shelf has changed since it asked last.
+#[derive(Debug)]
+pub struct Search<'a> {
+    shelves: &'a Shelves,
+    ask: &'a Ask,
+    found: Vec<Option<Finding>>,
+}
+
+impl<'a> Search<'a> {
+    /// A search that has not begun.
+    pub fn new(shelves: &'a Shelves, ask: &'a Ask) -> Self {
+        Self { shelves, ask, found: vec![None; shelves.0.len()] }
+    }
+
+    /// Where it searches.
+    pub fn shelves(&self) -> &'a Shelves {
+        self.shelves
+    }
+}
 
 impl<'a> HostIndex<'a> {
     /// Puts every host on its shelves.
@@ -63,13 +90,18 @@ impl<'a> HostIndex<'a> {
             stands: Vec::with_capacity(snapshot.hosts.len()),
             stands_on: Vec::new(),
             shelves: Vec::new(),
+            kinds: HashMap::new(),
             by_tag: HashMap::new(),
         };
-        // Tags that nobody asks for, such as most hosts' own names, would only be kept in order for nothing.
-        let asked: HashSet<&str> =
-            snapshot.layers.iter().flat_map(|layer| layer.tags.iter().map(AsRef::as_ref)).collect();
+        for tag in snapshot.layers.iter().flat_map(|layer| &layer.tags) {
+            index.by_tag.entry(tag).or_default();
+        }
+        let mut places = Vec::new();
         for (at, host) in snapshot.hosts.iter().enumerate() {
-            index.add(HostIx(at as u32), host, &asked);
+            index.add(HostIx(at as u32), host, &mut places);
+        }
+        for (shelf, places) in index.shelves.iter_mut().zip(places) {
+            shelf.fill(places);
         }
         index
     }
@@ -82,7 +114,7 @@ impl<'a> HostIndex<'a> {
     /// The shelves of the hosts that may run such a layer, or the reason why there are none.
     pub fn shelves(&self, tags: &[impl AsRef<str>], os: Option<&str>, ask: &Ask) -> Result<Shelves, Reason> {
         let mut found: Vec<_> =
-            tags.iter().filter_map(|tag| self.by_tag.get(tag.as_ref())).flatten().copied().collect();
+            tags.iter().filter_map(|tag| self.by_tag.get(tag.as_ref())).flatten().map(|(_, on)| *on).collect();
         found.sort_unstable();
         found.dedup();
         if found.is_empty() {
@@ -100,23 +132,26 @@ impl<'a> HostIndex<'a> {
     }
 
     /// The best host that can take a frame of no more than `room` whole cores.
-    pub fn best(&self, shelves: &Shelves, ask: &Ask, room: i64) -> Option<HostIx> {
-        // The flag is the first field of the score: where a host without GPUs fits, the others need not be searched.
+    pub fn best(&self, search: &mut Search, room: i64) -> Option<HostIx> {
+        let Search { shelves, ask, found } = search;
         let mut best: Option<Score> = None;
         for with_gpus in [false, true] {
+            // The flag is the first field of the score: where a host without GPUs fits, the others need not be searched.
             if with_gpus && best.is_some() && ask.without_gpus() {
                 break;
             }
-            for shelf in shelves.0.iter().map(|at| self.shelf(*at)) {
-                if shelf.kind.gpus != with_gpus {
+            for (on, known) in shelves.0.iter().zip(found.iter_mut()) {
+                let here = self.shelf(*on);
+                if here.kind.gpus != with_gpus {
                     continue;
                 }
                 let fits = |rank: u32| {
                     let host = self.by_rank[rank as usize];
                     ask.size_on(&self.states[host.0 as usize], room).is_some()
                 };
-                let found = shelf.best(ask, room, self.saturation, fits);
-                best = [best, found].into_iter().flatten().min();
+                let finding = here.best(ask, room, self.saturation, *known, fits);
+                *known = Some(finding);
+                best = [best, finding.best].into_iter().flatten().min();
             }
         }
         best.map(|score| self.by_rank[score.host as usize])
@@ -145,31 +180,36 @@ impl<'a> HostIndex<'a> {
         Place::of(state, self.saturation, self.ranks[at.0 as usize])
     }
 
-    fn add(&mut self, at: HostIx, host: &'a Host, asked: &HashSet<&str>) {
+    fn add(&mut self, at: HostIx, host: &'a Host, places: &mut Vec<Vec<Place>>) {
         let kind = Kind::of(host);
+        let new_kind = self.kinds.len() as KindIx;
+        let kind_at = *self.kinds.entry(kind).or_insert(new_kind);
         let place = self.place(at, &self.states[at.0 as usize]);
         let begin = self.stands_on.len();
         for tag in &host.tags {
-            if !asked.contains(&*tag.name) {
+            let Some(of_tag) = self.by_tag.get_mut(&*tag.name) else {
                 continue;
-            }
-            let of_tag = self.by_tag.entry(&tag.name).or_default();
-            let known = of_tag.iter().copied().find(|on| self.shelves[*on as usize].kind == kind);
-            let on = known.unwrap_or_else(|| {
+            };
+            let known = of_tag.iter().find(|(known, _)| *known == kind_at);
+            let on = if let Some((_, on)) = known {
+                *on
+            } else {
                 let new = self.shelves.len() as ShelfIx;
                 self.shelves.push(Shelf::new(kind));
-                of_tag.push(new);
+                places.push(Vec::new());
+                of_tag.push((kind_at, new));
                 new
-            });
+            };
             // A host may have a tag twice, of two kinds.
             if self.stands_on[begin..].contains(&on) {
                 continue;
             }
             self.stands_on.push(on);
             self.shelves[on as usize].note_total(&host.total);
-            self.shelves[on as usize].replace(None, place);
+            places[on as usize].extend(place);
         }
-        self.stands.push((begin as u32, self.stands_on.len() as u32));
+        let end = self.stands_on.len();
+        self.stands.push((begin as u32, end as u32));
     }
 }
 

@@ -56,7 +56,7 @@ proptest! {
             let found = index
                 .shelves(&layer.tags, os, &ask)
                 .ok()
-                .and_then(|shelves| index.best(&shelves, &ask, room));
+                .and_then(|shelves| index.best(&mut Search::new(&shelves, &ask), room));
             prop_assert_eq!(found, scan(&snapshot, &states, layer, room, saturation));
             if let Some(host) = found {
                 let mut state = index.state(host);
@@ -84,7 +84,7 @@ fn first(farm: &Farm, cores: bool, memory: bool) -> String {
     let ask = Ask::of(layer, &policy());
     let index = HostIndex::new(&farm.0, Saturation { cores, memory });
     let shelves = index.shelves(&layer.tags, None, &ask).unwrap();
-    let best = index.best(&shelves, &ask, NO_BOUND).unwrap();
+    let best = index.best(&mut Search::new(&shelves, &ask), NO_BOUND).unwrap();
     farm.0[best].id.to_string()
 }
 

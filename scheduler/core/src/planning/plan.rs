@@ -1,6 +1,6 @@
 //! Serving the layers of a pool, one after the other.
 
-use crate::host_index::{HostIndex, Refused, Shelves};
+use crate::host_index::{HostIndex, Refused, Search, Shelves};
 use crate::reason::Reason;
 use crate::snapshot::{HostIx, Layer, LayerIx, Snapshot};
 
@@ -52,17 +52,22 @@ struct Turn<'a> {
 impl<'a> Planner<'a> {
     fn serve(&mut self, at: LayerIx) {
         let layer = &self.snapshot[at];
+        let ask = Ask::of(layer, self.policy);
         let mut turn = Turn {
             at,
             layer,
-            ask: Ask::of(layer, self.policy),
+            ask,
             waiting: layer.waiting,
             frames: self.policy.frames_per_layer.unwrap_or(u32::MAX),
             hosts: self.policy.hosts_per_layer.unwrap_or(u32::MAX),
         };
         let shelves = self.shelves(&turn);
+        let mut search = match &shelves {
+            Ok(shelves) => Ok(Search::new(shelves, &ask)),
+            Err(reason) => Err(*reason),
+        };
         while turn.waiting > 0 {
-            match self.next_host(&turn, shelves.as_ref().map_err(|reason| *reason)) {
+            match self.next_host(&turn, search.as_mut().map_err(|reason| *reason)) {
                 Ok(host) => self.fill(host, &mut turn),
                 Err(reason) => {
                     self.plan.waiting.push(Waiting { layer: at, frames: turn.waiting, reason });
@@ -72,22 +77,25 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Where hosts for the layer stand, busy or not, if there are any.
+    /// Where hosts for the layer stand, or why it is known that none will take it.
     fn shelves(&self, turn: &Turn) -> Result<Shelves, Reason> {
         let os = self.snapshot[turn.layer.job].os.as_deref();
         let shelves = self.hosts.shelves(&turn.layer.tags, os, &turn.ask)?;
-        if self.hosts.large_enough(&shelves, &turn.ask) { Ok(shelves) } else { Err(Reason::NoHostLargeEnough) }
+        if !self.hosts.large_enough(&shelves, &turn.ask) {
+            Err(Reason::NoHostLargeEnough)
+        } else if self.refused.covers(&shelves, &turn.ask) {
+            Err(Reason::HostsBusy)
+        } else {
+            Ok(shelves)
+        }
     }
 
     /// The questions, in their order: a host for the next frame, or the first obstacle.
-    fn next_host(&mut self, turn: &Turn, shelves: Result<&Shelves, Reason>) -> Result<HostIx, Reason> {
+    fn next_host(&mut self, turn: &Turn, search: Result<&mut Search, Reason>) -> Result<HostIx, Reason> {
         let room = self.room(turn)?;
-        let shelves = shelves?;
-        if self.refused.covers(shelves, &turn.ask) {
-            return Err(Reason::HostsBusy);
-        }
-        let Some(host) = self.hosts.best(shelves, &turn.ask, room.cores) else {
-            return Err(self.why_none(turn, shelves));
+        let search = search?;
+        let Some(host) = self.hosts.best(search, room.cores) else {
+            return Err(self.why_none(turn, search));
         };
         if turn.frames == 0 || turn.hosts == 0 {
             return Err(Reason::PassBound);
@@ -97,9 +105,9 @@ impl<'a> Planner<'a> {
 
     /// Why no host takes a frame although the caps have room for the smallest possible one. On some hosts a frame can't be
     /// so small: whole hosts, and hosts in mode Variable. If one of those would take it but for a cap, the cap is why.
-    fn why_none(&mut self, turn: &Turn, shelves: &Shelves) -> Reason {
-        let Some(host) = self.hosts.best(shelves, &turn.ask, NO_BOUND) else {
-            self.refused.note(shelves, &turn.ask);
+    fn why_none(&mut self, turn: &Turn, search: &mut Search) -> Reason {
+        let Some(host) = self.hosts.best(search, NO_BOUND) else {
+            self.refused.note(search.shelves(), &turn.ask);
             return Reason::HostsBusy;
         };
         let least = turn.ask.least_on(&self.hosts.state(host));

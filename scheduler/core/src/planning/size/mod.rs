@@ -173,16 +173,14 @@ impl Ask {
         let cores = size.cores.whole_cores();
         // Frames beyond the first for which the cores suffice: `need` must be idle before each one.
         let more = |need: i64| (idle - need.max(cores)) / cores;
+        let greedy = self.greedy_on(host, host.idle.memory);
         let most = match self.cores {
             CoreAsk::WholeBut(_) => 1,
             CoreAsk::One { idle: need } => 1 + more(need),
             CoreAsk::AtLeast(min) => {
-                // All idle cores, or a size that was cut: the next frame's is another.
-                if self.greedy_on(host, host.idle.memory) || self.wished(min, host, host.idle.memory) != cores {
-                    1
-                } else {
-                    1 + more(min.max(self.floor(min, host.mode)))
-                }
+                let cut = self.wished(min, host, host.idle.memory) != cores;
+                // Of all idle cores, the next frame gets the same only where the maximum says so.
+                if cut || (greedy && cores != self.max) { 1 } else { 1 + more(min.max(self.floor(min, host.mode))) }
             }
         };
         let most = [
@@ -196,7 +194,7 @@ impl Ask {
         .into_iter()
         .fold(NO_BOUND, i64::min);
         let most = match self.cores {
-            CoreAsk::AtLeast(min) if most > 1 => self.equal_run(min, host, cores, most),
+            CoreAsk::AtLeast(min) if most > 1 && !greedy => self.equal_run(min, host, cores, most),
             _ => most,
         };
         Some((size, most.max(1) as u32))
