@@ -27,10 +27,7 @@ impl Place {
     /// The same place at another line; only a file has lines.
     pub(crate) fn at(&self, line: Option<u64>) -> Self {
         match self {
-            Self::File { path, .. } => Self::File {
-                path: path.clone(),
-                line,
-            },
+            Self::File { path, .. } => Self::File { path: path.clone(), line },
             other => other.clone(),
         }
     }
@@ -40,10 +37,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { path, line: None } => write!(f, "{}", path.display()),
-            Self::File {
-                path,
-                line: Some(line),
-            } => write!(f, "{}:{line}", path.display()),
+            Self::File { path, line: Some(line) } => write!(f, "{}:{line}", path.display()),
             Self::Value(name) => f.write_str(name),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::CommandLine => f.write_str("command line"),
@@ -65,11 +59,7 @@ pub struct Finding {
 
 impl Finding {
     pub(crate) fn new(place: Place, key: Option<&str>, message: impl Into<String>) -> Self {
-        Self {
-            place,
-            key: key.map(str::to_owned),
-            message: message.into(),
-        }
+        Self { place, key: key.map(str::to_owned), message: message.into() }
     }
 }
 
@@ -99,11 +89,7 @@ pub struct ConfigErrors(Vec<Finding>);
 impl ConfigErrors {
     /// The faults as an error, if there are any.
     pub(crate) fn of(faults: Vec<Finding>) -> Result<(), Self> {
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(faults))
-        }
+        if faults.is_empty() { Ok(()) } else { Err(Self(faults)) }
     }
 
     /// The faults, at least one.

@@ -68,10 +68,7 @@ pub(crate) fn named(path: &str) -> Named {
     if let Some(idle) = IDLE.iter().find(|idle| idle.path == path) {
         return Named::Idle(idle);
     }
-    let inside = |key: &str| {
-        key.strip_prefix(path)
-            .is_some_and(|rest| rest.starts_with('.'))
-    };
+    let inside = |key: &str| key.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'));
     if keys().iter().any(|key| inside(&key.path)) {
         return Named::Section;
     }
@@ -188,9 +185,7 @@ mod tests {
             let Some(default) = &key.default else {
                 continue;
             };
-            let Ok(node) = Node::parse(default) else {
-                panic!("{default}")
-            };
+            let Ok(node) = Node::parse(default) else { panic!("{default}") };
             let mut config = Config::default();
             assert_eq!(config.set(&key.path, &node), Ok(()), "{}", key.path);
             assert_eq!(config, Config::default(), "{}", key.path);
@@ -200,15 +195,8 @@ mod tests {
     #[test]
     fn every_key_takes_its_example() {
         for key in keys() {
-            let Ok(node) = Node::parse(&key.kind.example()) else {
-                panic!("{}", key.path)
-            };
-            assert_eq!(
-                Config::default().set(&key.path, &node),
-                Ok(()),
-                "{}",
-                key.path
-            );
+            let Ok(node) = Node::parse(&key.kind.example()) else { panic!("{}", key.path) };
+            assert_eq!(Config::default().set(&key.path, &node), Ok(()), "{}", key.path);
         }
     }
 

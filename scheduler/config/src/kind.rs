@@ -48,9 +48,7 @@ impl Kind {
     }
 
     pub(crate) const fn millis(min: u64) -> Self {
-        Self::Duration {
-            min: Duration::from_millis(min),
-        }
+        Self::Duration { min: Duration::from_millis(min) }
     }
 
     /// The kind in one word, for tables.
@@ -100,16 +98,12 @@ impl fmt::Display for Kind {
                 }
                 Ok(())
             }
-            Self::Bytes => {
-                f.write_str("a number of bytes, or a number with a unit (MB, MiB, GB or GiB)")
-            }
+            Self::Bytes => f.write_str("a number of bytes, or a number with a unit (MB, MiB, GB or GiB)"),
             Self::Whole { min, max } => write!(f, "a whole number from {min} to {max}"),
             Self::Real => f.write_str("a number"),
             Self::RealAboveZero => f.write_str("a number above 0"),
             Self::OneOf(words) => f.write_str(&words.join(" or ")),
-            Self::LogFilter => {
-                f.write_str("error, warn, info, debug, trace or off, and after commas target=level")
-            }
+            Self::LogFilter => f.write_str("error, warn, info, debug, trace or off, and after commas target=level"),
         }
     }
 }

@@ -39,8 +39,7 @@ impl Assembly {
                     "found {} where the sections should be, for example `queue: {{worker_threads: 4}}`",
                     root.describe_kind()
                 );
-                self.faults
-                    .push(Finding::new(place.at(root.line), None, message));
+                self.faults.push(Finding::new(place.at(root.line), None, message));
             }
         }
     }
@@ -71,26 +70,21 @@ impl Assembly {
                             "found {}; it is a section and takes keys on lines of their own below it",
                             entry.node.describe_kind()
                         );
-                        self.faults
-                            .push(Finding::new(here, Some(&written), message));
+                        self.faults.push(Finding::new(here, Some(&written), message));
                     }
                 },
                 Named::Key(key) => {
                     let before = seen.insert(key.path.clone(), (entry.line, written.clone()));
                     if let Some((line, other)) = before {
-                        let line = line
-                            .map(|line| format!(" in line {line}"))
-                            .unwrap_or_default();
+                        let line = line.map(|line| format!(" in line {line}")).unwrap_or_default();
                         let message = format!("it is given twice: also{line} as `{other}`");
-                        self.faults
-                            .push(Finding::new(here, Some(&written), message));
+                        self.faults.push(Finding::new(here, Some(&written), message));
                     } else {
                         self.value(key, &written, &entry.node, here);
                     }
                 }
                 Named::Idle(idle) => {
-                    self.warnings
-                        .push(Finding::new(here, Some(&written), no_meaning(idle.why)));
+                    self.warnings.push(Finding::new(here, Some(&written), no_meaning(idle.why)));
                 }
                 Named::Nothing => self.unknown(&written, here),
             }
@@ -112,8 +106,7 @@ impl Assembly {
             key.kind,
             example.unwrap_or_else(|| key.kind.example())
         );
-        self.faults
-            .push(Finding::new(place, Some(written), message));
+        self.faults.push(Finding::new(place, Some(written), message));
     }
 
     fn unknown(&mut self, written: &str, place: Place) {
@@ -130,10 +123,7 @@ impl Assembly {
     }
 
     /// Puts the variables with our prefix over what is there; other variables are not looked at.
-    pub(crate) fn environment<'a>(
-        &mut self,
-        variables: impl IntoIterator<Item = (&'a str, Option<&'a str>)>,
-    ) {
+    pub(crate) fn environment<'a>(&mut self, variables: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) {
         let mut lists: BTreeMap<String, (Place, BTreeMap<usize, &str>)> = BTreeMap::new();
         let mut variables: Vec<_> = variables.into_iter().collect();
         // The environment has no order; reports should.
@@ -152,8 +142,7 @@ impl Assembly {
             let key = match named(&path) {
                 Named::Key(key) => key,
                 Named::Idle(idle) => {
-                    self.warnings
-                        .push(Finding::new(place, Some(&path), no_meaning(idle.why)));
+                    self.warnings.push(Finding::new(place, Some(&path), no_meaning(idle.why)));
                     continue;
                 }
                 Named::Section => {
@@ -164,8 +153,7 @@ impl Assembly {
                 // A name without any separator may be somebody else's: Kubernetes sets OPENSCHEDULER_PORT and its like
                 // beside a service that is called openscheduler.
                 Named::Nothing if !path.contains('.') => {
-                    self.warnings
-                        .push(Finding::new(place, None, ignored(written)));
+                    self.warnings.push(Finding::new(place, None, ignored(written)));
                     continue;
                 }
                 Named::Nothing => {
@@ -185,16 +173,11 @@ impl Assembly {
             };
             match (key.kind, index) {
                 (Kind::Texts, Some(index)) => {
-                    let (_, items) = lists
-                        .entry(key.path.clone())
-                        .or_insert_with(|| (place, BTreeMap::new()));
+                    let (_, items) = lists.entry(key.path.clone()).or_insert_with(|| (place, BTreeMap::new()));
                     items.insert(index, value);
                 }
                 (Kind::Texts, None) => {
-                    let items = value
-                        .split(',')
-                        .map(str::trim)
-                        .filter(|item| !item.is_empty());
+                    let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
                     self.value(key, &path, &Node::texts(items), place);
                 }
                 (_, Some(_)) => {
@@ -232,26 +215,15 @@ impl Assembly {
             let near = if given(key) { path.as_str() } else { STRATEGY };
             let place = place_of(&self.origins, near);
             // A value that could not be read is not missing.
-            if !self.faults.iter().any(|fault| {
-                fault
-                    .key
-                    .as_ref()
-                    .is_some_and(|key| key.to_lowercase() == path)
-            }) {
+            if !self.faults.iter().any(|fault| fault.key.as_ref().is_some_and(|key| key.to_lowercase() == path)) {
                 self.faults.push(Finding::new(place, Some(&path), message));
             }
         }
         let (soft, hard) = (queue.frame_memory_soft_limit, queue.frame_memory_hard_limit);
         if soft > hard {
-            let message = format!(
-                "the soft limit {soft} lies above the hard limit {hard}, so it will never be met"
-            );
+            let message = format!("the soft limit {soft} lies above the hard limit {hard}, so it will never be met");
             let place = place_of(&self.origins, "queue.frame_memory_");
-            self.warnings.push(Finding::new(
-                place,
-                Some("queue.frame_memory_soft_limit"),
-                message,
-            ));
+            self.warnings.push(Finding::new(place, Some("queue.frame_memory_soft_limit"), message));
         }
     }
 }
@@ -272,10 +244,7 @@ fn ignored(written: &str) -> String {
     match crate::key::keys().iter().find(flat) {
         Some(key) => {
             let name = key.path.to_uppercase().replace('.', "__");
-            format!(
-                "it is not read; `{}` is set by OPENSCHEDULER_{name}",
-                key.path
-            )
+            format!("it is not read; `{}` is set by OPENSCHEDULER_{name}", key.path)
         }
         None => "it is not read: the name has no section (OPENSCHEDULER_SECTION__KEY)".to_owned(),
     }

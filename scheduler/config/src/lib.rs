@@ -25,9 +25,6 @@ pub use key::{IdleKey, Key, idle_keys, keys};
 pub use kind::Kind;
 pub use load::{FILE_VARIABLE, HOME_FILES, Loaded, Overrides, Sources};
 pub use log_filter::LogFilter;
-pub use model::{
-    Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler,
-    Stream,
-};
+pub use model::{Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler, Stream};
 pub use strategy::{HostBookingStrategy, Strategy, StrategyType, Weights};
 pub use values::{Bytes, InFlight, Secret};

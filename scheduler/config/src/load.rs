@@ -18,10 +18,7 @@ pub const FILE_VARIABLE: &str = "OPENCUE_SCHEDULER_CONFIG";
 
 /// The files that are tried below the home directory when none is named: upstream's code has the first, its guide the
 /// second.
-pub const HOME_FILES: [&str; 2] = [
-    ".local/share/scheduler.yaml",
-    ".config/cue-scheduler/scheduler.yaml",
-];
+pub const HOME_FILES: [&str; 2] = [".local/share/scheduler.yaml", ".config/cue-scheduler/scheduler.yaml"];
 
 /// Where values come from. It has no `Debug`, since the environment may hold a password.
 #[derive(Clone, Default)]
@@ -75,11 +72,7 @@ impl Sources {
     /// The environment and the home directory of this process, and nothing else yet.
     pub fn of_process() -> Self {
         let ours = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value));
-        Self {
-            environment: env::vars_os().filter_map(ours).collect(),
-            home: env::home_dir(),
-            ..Self::default()
-        }
+        Self { environment: env::vars_os().filter_map(ours).collect(), home: env::home_dir(), ..Self::default() }
     }
 
     fn variable(&self, name: &str) -> Option<&OsStr> {
@@ -98,10 +91,7 @@ impl Sources {
 impl Config {
     /// Loads the configuration. All faults are reported together.
     pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
-        let mut assembly = Assembly {
-            lenient: sources.lenient,
-            ..Assembly::default()
-        };
+        let mut assembly = Assembly { lenient: sources.lenient, ..Assembly::default() };
         let file = match choose(sources, &mut assembly.warnings) {
             Ok(file) => file,
             Err(fault) => {
@@ -110,10 +100,7 @@ impl Config {
             }
         };
         if let Some(path) = &file {
-            let place = Place::File {
-                path: path.clone(),
-                line: None,
-            };
+            let place = Place::File { path: path.clone(), line: None };
             match read(path) {
                 Ok(text) => document(&mut assembly, &text, &place),
                 Err(message) => assembly.faults.push(Finding::new(place, None, message)),
@@ -121,10 +108,7 @@ impl Config {
         }
         let variables = sources.environment.iter();
         assembly.environment(variables.map(|(name, value)| (name.as_str(), value.to_str())));
-        let Overrides {
-            facility,
-            ignore_tags,
-        } = &sources.overrides;
+        let Overrides { facility, ignore_tags } = &sources.overrides;
         if let Some(facility) = facility {
             assembly.argument("scheduler.facility", &Node::text(facility));
         }
@@ -137,10 +121,7 @@ impl Config {
     /// From a text of YAML or JSON over the defaults. `name` stands for the file in reports.
     pub fn from_text(name: &str, text: &str) -> Result<Loaded, ConfigErrors> {
         let mut assembly = Assembly::default();
-        let place = Place::File {
-            path: PathBuf::from(name),
-            line: None,
-        };
+        let place = Place::File { path: PathBuf::from(name), line: None };
         document(&mut assembly, text, &place);
         conclude(assembly, None)
     }
@@ -156,28 +137,15 @@ impl Config {
 fn document(assembly: &mut Assembly, text: &str, place: &Place) {
     match Node::parse(text) {
         Ok(root) => assembly.document(&root, place),
-        Err(error) => assembly
-            .faults
-            .push(Finding::new(place.at(error.line), None, error.message)),
+        Err(error) => assembly.faults.push(Finding::new(place.at(error.line), None, error.message)),
     }
 }
 
 fn conclude(mut assembly: Assembly, file: Option<PathBuf>) -> Result<Loaded, ConfigErrors> {
     assembly.finish();
-    let Assembly {
-        config,
-        origins,
-        faults,
-        warnings,
-        lenient: _,
-    } = assembly;
+    let Assembly { config, origins, faults, warnings, lenient: _ } = assembly;
     ConfigErrors::of(faults)?;
-    Ok(Loaded {
-        config,
-        file,
-        warnings,
-        origins,
-    })
+    Ok(Loaded { config, file, warnings, origins })
 }
 
 /// Which file is read: one that is named must exist, the ones below the home directory may.
@@ -196,18 +164,11 @@ fn choose(sources: &Sources, warnings: &mut Vec<Finding>) -> Result<Option<PathB
     let Some(home) = &sources.home else {
         return Ok(None);
     };
-    let mut found = HOME_FILES
-        .iter()
-        .map(|file| home.join(file))
-        .filter(|path| path.exists());
+    let mut found = HOME_FILES.iter().map(|file| home.join(file)).filter(|path| path.exists());
     let first = found.next();
     for path in found {
         let message = "it is not read, since another file comes before it";
-        warnings.push(Finding::new(
-            Place::File { path, line: None },
-            None,
-            message,
-        ));
+        warnings.push(Finding::new(Place::File { path, line: None }, None, message));
     }
     Ok(first)
 }
@@ -223,23 +184,14 @@ fn with_extension(path: PathBuf) -> PathBuf {
         name.push(extension);
         PathBuf::from(name)
     });
-    longer
-        .into_iter()
-        .find(|path| path.exists())
-        .unwrap_or(path)
+    longer.into_iter().find(|path| path.exists()).unwrap_or(path)
 }
 
 /// The text of the file, or why there is none.
 fn read(path: &Path) -> Result<String, String> {
-    let extension = path
-        .extension()
-        .and_then(OsStr::to_str)
-        .unwrap_or_default()
-        .to_lowercase();
+    let extension = path.extension().and_then(OsStr::to_str).unwrap_or_default().to_lowercase();
     if ["toml", "json5", "ini", "ron"].contains(&extension.as_str()) {
-        return Err(format!(
-            "a .{extension} file is not read here; write it as YAML or JSON"
-        ));
+        return Err(format!("a .{extension} file is not read here; write it as YAML or JSON"));
     }
     let bytes = fs::read(path).map_err(|error| format!("it can't be read: {error}"))?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())

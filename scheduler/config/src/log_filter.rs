@@ -47,10 +47,7 @@ impl LogFilter {
                         whole_program = true;
                         level.to_owned()
                     }
-                    None if LEVELS
-                        .iter()
-                        .any(|word| suggest::distance(word, &part) <= 1) =>
-                    {
+                    None if LEVELS.iter().any(|word| suggest::distance(word, &part) <= 1) => {
                         return None;
                     }
                     None => format!("{}=trace", target_named(&part)?),
@@ -78,9 +75,7 @@ fn level(word: &str) -> Option<&'static str> {
 
 fn target_named(target: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-' || c == ':';
-    let named = !target.is_empty()
-        && target.chars().all(fits)
-        && !target.starts_with(|c: char| c.is_ascii_digit());
+    let named = !target.is_empty() && target.chars().all(fits) && !target.starts_with(|c: char| c.is_ascii_digit());
     let target = match target.strip_prefix("scheduler") {
         Some(rest) if rest.is_empty() || rest.starts_with("::") => format!("cue_scheduler{rest}"),
         _ => target.to_owned(),
@@ -92,9 +87,7 @@ impl Setting for LogFilter {
     fn read(node: &Node, _: &Kind) -> Result<Self, Refused> {
         use crate::tree::Value;
         match (&node.value, &node.spelling) {
-            (Value::Text(text), _) | (Value::Integer(_), Some(text)) => {
-                Self::parse(text).ok_or(Refused)
-            }
+            (Value::Text(text), _) | (Value::Integer(_), Some(text)) => Self::parse(text).ok_or(Refused),
             // YAML 1.1 files may say `off` without quotes, which some writers turn into false.
             (Value::Bool(false), _) => Ok(Self("off".to_owned())),
             _ => Err(Refused),
@@ -126,41 +119,20 @@ mod tests {
             ("info;sqlx=warn", "info,sqlx=warn"),
             ("", "error"),
             ("scheduler=debug", "error,cue_scheduler=debug"),
-            (
-                "scheduler::booking=debug",
-                "error,cue_scheduler::booking=debug",
-            ),
-            (
-                "cue_scheduler::booking=trace,info",
-                "cue_scheduler::booking=trace,info",
-            ),
+            ("scheduler::booking=debug", "error,cue_scheduler::booking=debug"),
+            ("cue_scheduler::booking=trace,info", "cue_scheduler::booking=trace,info"),
             ("sqlx::query", "error,sqlx::query=trace"),
         ] {
             let filter = LogFilter::parse(text);
-            assert_eq!(
-                filter.as_ref().map(LogFilter::directives),
-                Some(expected),
-                "{text}"
-            );
-            let again = filter
-                .as_ref()
-                .and_then(|f| LogFilter::parse(f.directives()));
+            assert_eq!(filter.as_ref().map(LogFilter::directives), Some(expected), "{text}");
+            let again = filter.as_ref().and_then(|f| LogFilter::parse(f.directives()));
             assert_eq!(again, filter, "{text}");
         }
     }
 
     #[test]
     fn what_would_silence_the_log_by_mistake_is_refused() {
-        for text in [
-            "infoo",
-            "deubg",
-            "sqlx=loud",
-            "sqlx=",
-            "=info",
-            "6",
-            "info sqlx",
-            "sqlx=1=2",
-        ] {
+        for text in ["infoo", "deubg", "sqlx=loud", "sqlx=", "=info", "6", "info sqlx", "sqlx=1=2"] {
             assert_eq!(LogFilter::parse(text), None, "{text}");
         }
     }

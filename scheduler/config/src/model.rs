@@ -258,22 +258,10 @@ impl Queue {
 
 /// Keys that upstream's code, guides or sample file had, and that have no meaning here.
 pub(crate) const IDLE: &[IdleKey] = &[
-    IdleKey {
-        path: "sentry_dsn",
-        why: "errors are in the log and in the metrics; no tracker is built in",
-    },
-    IdleKey {
-        path: "logging.path",
-        why: "logs go to standard output",
-    },
-    IdleKey {
-        path: "logging.file_appender",
-        why: "logs go to standard output",
-    },
-    IdleKey {
-        path: "queue.core_multiplier",
-        why: "OpenCue's database counts hundredths of a core, always",
-    },
+    IdleKey { path: "sentry_dsn", why: "errors are in the log and in the metrics; no tracker is built in" },
+    IdleKey { path: "logging.path", why: "logs go to standard output" },
+    IdleKey { path: "logging.file_appender", why: "logs go to standard output" },
+    IdleKey { path: "queue.core_multiplier", why: "OpenCue's database counts hundredths of a core, always" },
     IdleKey {
         path: "queue.concurrent_groups",
         why: "hosts are read pool by pool; `host_cache.concurrent_fetch_permit` bounds it",
@@ -282,32 +270,14 @@ pub(crate) const IDLE: &[IdleKey] = &[
         path: "queue.subscription_recalculation_interval",
         why: "`accounting.recompute_interval` has its meaning",
     },
-    IdleKey {
-        path: "queue.resource_recalculation_interval",
-        why: "`accounting.recompute_interval` has its meaning",
-    },
-    IdleKey {
-        path: "database.core_multiplier",
-        why: "OpenCue's database counts hundredths of a core, always",
-    },
+    IdleKey { path: "queue.resource_recalculation_interval", why: "`accounting.recompute_interval` has its meaning" },
+    IdleKey { path: "database.core_multiplier", why: "OpenCue's database counts hundredths of a core, always" },
     IdleKey {
         path: "host_cache.concurrent_groups",
         why: "hosts are read pool by pool; `host_cache.concurrent_fetch_permit` bounds it",
     },
-    IdleKey {
-        path: "host_cache.memory_key_divisor",
-        why: "hosts are compared by their exact memory",
-    },
-    IdleKey {
-        path: "host_cache.checkout_timeout",
-        why: "hosts are not checked out",
-    },
-    IdleKey {
-        path: "accounting.limit_reseed_interval",
-        why: "every pass reads the caps",
-    },
-    IdleKey {
-        path: "accounting.managed_shows_ttl",
-        why: "every pass reads which shows are managed",
-    },
+    IdleKey { path: "host_cache.memory_key_divisor", why: "hosts are compared by their exact memory" },
+    IdleKey { path: "host_cache.checkout_timeout", why: "hosts are not checked out" },
+    IdleKey { path: "accounting.limit_reseed_interval", why: "every pass reads the caps" },
+    IdleKey { path: "accounting.managed_shows_ttl", why: "every pass reads which shows are managed" },
 ];

@@ -94,10 +94,9 @@ impl HostBookingStrategy {
                 cores: self.core_saturation.unwrap_or(true),
                 memory: self.memory_saturation.unwrap_or(false),
             },
-            StrategyType::Epvm => Strategy::Epvm {
-                max_candidates: self.max_candidates.unwrap_or(1),
-                weights: self.weights.clone(),
-            },
+            StrategyType::Epvm => {
+                Strategy::Epvm { max_candidates: self.max_candidates.unwrap_or(1), weights: self.weights.clone() }
+            }
         }
     }
 

@@ -19,15 +19,11 @@ pub(crate) fn nearest(path: &str) -> Option<String> {
         .map(|candidate| {
             let name = leaf_of(candidate);
             // A name cut short or carried on (`db_password`) is as near as a swap and a half.
-            let begins = name.len().min(leaf.len()) >= 4
-                && (name.starts_with(leaf) || leaf.starts_with(name));
+            let begins = name.len().min(leaf.len()) >= 4 && (name.starts_with(leaf) || leaf.starts_with(name));
             let edits = if begins { 2 } else { distance(name, leaf) };
             // In another section, the whole path counts, or the name and the move.
             let same_section = candidate.strip_suffix(name) == path.strip_suffix(leaf);
-            (
-                distance(candidate, path).min(edits + usize::from(!same_section)),
-                candidate,
-            )
+            (distance(candidate, path).min(edits + usize::from(!same_section)), candidate)
         })
         .filter(|(edits, candidate)| *edits <= (leaf_of(candidate).chars().count() / 3).max(2))
         .min()
@@ -93,10 +89,7 @@ mod tests {
             ("database.db_password", Some("database.db_pass")),
             ("database.db_pas", Some("database.db_pass")),
             ("hostcache", Some("host_cache")),
-            (
-                "queue.stream.job_buffer",
-                Some("queue.stream.job_buffer_size"),
-            ),
+            ("queue.stream.job_buffer", Some("queue.stream.job_buffer_size")),
             ("entirely.different", None),
         ] {
             assert_eq!(nearest(written).as_deref(), meant, "{written}");

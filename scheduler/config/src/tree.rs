@@ -86,11 +86,7 @@ impl Node {
             Json::Object(fields) => Value::Map(
                 fields
                     .iter()
-                    .map(|(key, value)| Entry {
-                        key: key.clone(),
-                        line: None,
-                        node: Self::from_json(value),
-                    })
+                    .map(|(key, value)| Entry { key: key.clone(), line: None, node: Self::from_json(value) })
                     .collect(),
             ),
         };
@@ -99,11 +95,7 @@ impl Node {
             Json::Number(number) => Some(number.to_string()),
             _ => None,
         };
-        Self {
-            value,
-            spelling,
-            line: None,
-        }
+        Self { value, spelling, line: None }
     }
 
     /// A text that came from outside a file: an environment variable or the command line.
@@ -117,11 +109,7 @@ impl Node {
     }
 
     fn bare(value: Value) -> Self {
-        Self {
-            value,
-            spelling: None,
-            line: None,
-        }
+        Self { value, spelling: None, line: None }
     }
 
     /// What stands here, for a message: the kind, and for a scalar the text, shortened and on one line.
@@ -131,10 +119,9 @@ impl Node {
             Value::Text(text) => format!("the text {}", quoted(text)),
             Value::Bool(flag) => format!("the boolean {flag}"),
             Value::Integer(number) => format!("the number {number}"),
-            Value::Float(number) => format!(
-                "the number {}",
-                self.spelling.clone().unwrap_or_else(|| number.to_string())
-            ),
+            Value::Float(number) => {
+                format!("the number {}", self.spelling.clone().unwrap_or_else(|| number.to_string()))
+            }
             _ => self.describe_kind().to_owned(),
         }
     }
@@ -262,40 +249,20 @@ fn located(raw: Spanned<Raw>, text: &str) -> Result<Node, NotYaml> {
                 .into_iter()
                 .map(|(key, value)| {
                     let line = line_of(key.referenced);
-                    Ok(Entry {
-                        key: key_text(located(key, text)?)?,
-                        line,
-                        node: located(value, text)?,
-                    })
+                    Ok(Entry { key: key_text(located(key, text)?)?, line, node: located(value, text)? })
                 })
                 .collect();
             (Value::Map(entries?), None)
         }
     };
-    Ok(Node {
-        value,
-        spelling,
-        line,
-    })
+    Ok(Node { value, spelling, line })
 }
 
 fn key_text(key: Node) -> Result<String, NotYaml> {
     match key {
-        Node {
-            value: Value::Text(text),
-            ..
-        }
-        | Node {
-            spelling: Some(text),
-            ..
-        } => Ok(text),
-        Node {
-            value: Value::Null, ..
-        } => Ok("~".to_owned()),
-        Node { line, .. } => Err(NotYaml {
-            line,
-            message: "a key must be a text, not a list or a mapping".to_owned(),
-        }),
+        Node { value: Value::Text(text), .. } | Node { spelling: Some(text), .. } => Ok(text),
+        Node { value: Value::Null, .. } => Ok("~".to_owned()),
+        Node { line, .. } => Err(NotYaml { line, message: "a key must be a text, not a list or a mapping".to_owned() }),
     }
 }
 
@@ -317,9 +284,7 @@ fn not_yaml(error: &serde_saphyr::Error) -> NotYaml {
             format!("the key {} stands twice", quoted(key))
         }
         Error::DuplicateMappingKey { .. } => "a key stands twice".to_owned(),
-        Error::MultipleDocuments { .. } => {
-            "a second document stands here, after `---`; one is allowed".to_owned()
-        }
+        Error::MultipleDocuments { .. } => "a second document stands here, after `---`; one is allowed".to_owned(),
         Error::UnknownAnchor { .. } => {
             "an alias (`*name`) without its anchor; a text that begins with `*` needs quotes".to_owned()
         }
@@ -331,10 +296,7 @@ fn not_yaml(error: &serde_saphyr::Error) -> NotYaml {
               here or just above"
             .to_owned(),
     };
-    NotYaml {
-        line: error.location().and_then(line_of),
-        message,
-    }
+    NotYaml { line: error.location().and_then(line_of), message }
 }
 
 #[cfg(test)]
@@ -352,17 +314,12 @@ mod tests {
                 format!("[{}]", items.join(" "))
             }
             Value::Map(entries) => {
-                let entries: Vec<_> = entries
-                    .iter()
-                    .map(|e| format!("{}@{}={}", e.key, e.line.unwrap(), show(&e.node)))
-                    .collect();
+                let entries: Vec<_> =
+                    entries.iter().map(|e| format!("{}@{}={}", e.key, e.line.unwrap(), show(&e.node))).collect();
                 format!("{{{}}}", entries.join(" "))
             }
         };
-        format!(
-            "{shown}@{}",
-            node.line.map_or("-".to_owned(), |l| l.to_string())
-        )
+        format!("{shown}@{}", node.line.map_or("-".to_owned(), |l| l.to_string()))
     }
 
     fn parsed(text: &str) -> String {
@@ -379,18 +336,12 @@ mod tests {
             ("# only a comment\n", "{}@-"),
             ("---\na: 1\n", "{a@2=1@2}@2"),
             ("\u{feff}a: 1", "{a@1=1@1}@1"),
-            (
-                "queue:\n  worker_threads: 4\n  x: 4.50\n",
-                "{queue@1={worker_threads@2=4@2 x@3=4.50@3}@2}@1",
-            ),
+            ("queue:\n  worker_threads: 4\n  x: 4.50\n", "{queue@1={worker_threads@2=4@2 x@3=4.50@3}@2}@1"),
             (
                 "a: 0123\nb: 1e5\nc: true\nd: yes\ne: 1_0\n",
                 "{a@1=\"0123\"@1 b@2=1e5@2 c@3=true@3 d@4=\"yes\"@4 e@5=\"1_0\"@5}@1",
             ),
-            (
-                "a: ~\nb:\nc: [x, 2]\nd:\n- y\n",
-                "{a@1=null@1 b@2=null@2 c@3=[\"x\"@3 2@3]@3 d@4=[\"y\"@5]@5}@1",
-            ),
+            ("a: ~\nb:\nc: [x, 2]\nd:\n- y\n", "{a@1=null@1 b@2=null@2 c@3=[\"x\"@3 2@3]@3 d@4=[\"y\"@5]@5}@1"),
             ("x: &x 0x10\ny: *x\n", "{x@1=0x10@1 y@2=0x10@2}@1"),
             ("{\"a\": {\"b\": 1}}", "{a@1={b@1=1@1}@1}@1"),
             ("12: a\ntrue: b\n", "{12@1=\"a\"@1 true@2=\"b\"@2}@1"),
@@ -408,9 +359,7 @@ mod tests {
             ("a:\n  b: 1\n c: 2\n", 3, "not valid YAML"),
             ("a: 1\n? [x]\n: 2\n", 2, "a key must be a text"),
         ] {
-            let Err(error) = Node::parse(text) else {
-                panic!("{text:?} was taken")
-            };
+            let Err(error) = Node::parse(text) else { panic!("{text:?} was taken") };
             assert_eq!(error.line, Some(line), "{text:?}");
             assert!(error.message.contains(words), "{text:?}: {}", error.message);
         }
@@ -437,11 +386,7 @@ mod tests {
         ] {
             let text = format!("database:\n  db_pass: {value}\n");
             if let Err(error) = Node::parse(&text) {
-                assert!(
-                    !error.message.contains("hunter2"),
-                    "{text}: {}",
-                    error.message
-                );
+                assert!(!error.message.contains("hunter2"), "{text}: {}", error.message);
             }
         }
     }

@@ -50,9 +50,7 @@ impl Bytes {
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-        let exact = units
-            .iter()
-            .find(|(shift, _)| self.0 > 0 && self.0.trailing_zeros() >= *shift);
+        let exact = units.iter().find(|(shift, _)| self.0 > 0 && self.0.trailing_zeros() >= *shift);
         match exact {
             Some((shift, unit)) => write!(f, "{}{unit}", self.0 >> shift),
             None => write!(f, "{}", self.0),
@@ -128,10 +126,7 @@ fn whole(node: &Node, kind: &Kind) -> Result<u64, Refused> {
         Value::Text(text) => text.trim().parse().map_err(|_| Refused)?,
         _ => return Err(Refused),
     };
-    u64::try_from(number)
-        .ok()
-        .filter(|number| (min..=max).contains(&number))
-        .ok_or(Refused)
+    u64::try_from(number).ok().filter(|number| (min..=max).contains(&number)).ok_or(Refused)
 }
 
 macro_rules! whole_numbers {
@@ -188,10 +183,7 @@ impl Setting for Duration {
             return Err(Refused);
         }
         let span = humantime::parse_duration(text).map_err(|_| Refused)?;
-        (*min..=DURATION_MAX)
-            .contains(&span)
-            .then_some(span)
-            .ok_or(Refused)
+        (*min..=DURATION_MAX).contains(&span).then_some(span).ok_or(Refused)
     }
 
     fn spell(&self) -> Option<String> {
@@ -211,9 +203,7 @@ impl Setting for Bytes {
                 if text.contains('.') && text.ends_with(|c: char| c.is_ascii_digit() || c == '.') {
                     return Err(Refused);
                 }
-                text.parse::<bytesize::ByteSize>()
-                    .map_err(|_| Refused)?
-                    .as_u64()
+                text.parse::<bytesize::ByteSize>().map_err(|_| Refused)?.as_u64()
             }
             _ => return Err(Refused),
         };
@@ -237,9 +227,7 @@ fn spelled(node: &Node) -> Result<&str, Refused> {
 impl Setting for String {
     fn read(node: &Node, _: &Kind) -> Result<Self, Refused> {
         let text = spelled(node)?;
-        (!text.trim().is_empty())
-            .then(|| text.to_owned())
-            .ok_or(Refused)
+        (!text.trim().is_empty()).then(|| text.to_owned()).ok_or(Refused)
     }
 
     fn spell(&self) -> Option<String> {

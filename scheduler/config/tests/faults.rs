@@ -1,11 +1,5 @@
 //! What loading refuses and what it warns of: the line for each fault, and what never appears in one.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test may fail loudly"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
 
 mod support;
 
@@ -64,14 +58,8 @@ fn faults_in_the_environment_name_the_variable() {
 #[test]
 fn a_variable_that_is_not_text_is_refused() {
     use std::os::unix::ffi::OsStringExt;
-    let farm = Farm::new().env(
-        "OPENSCHEDULER_DATABASE__DB_NAME",
-        OsString::from_vec(vec![0xff]),
-    );
-    assert!(
-        farm.faults()
-            .ends_with("`database.db_name`: its value is not UTF-8 text")
-    );
+    let farm = Farm::new().env("OPENSCHEDULER_DATABASE__DB_NAME", OsString::from_vec(vec![0xff]));
+    assert!(farm.faults().ends_with("`database.db_name`: its value is not UTF-8 text"));
 }
 
 /// A document with one fault, and its whole report.
@@ -124,23 +112,11 @@ const FAULTS: &[(&str, &str)] = &[
         "logging: {format: xml}",
         "f.yaml:1: `logging.format`: found the text \"xml\"; allowed is text or json, for example text",
     ),
-    (
-        "queue: 5",
-        "f.yaml:1: `queue`: found a number; it is a section and takes keys on lines of their own below it",
-    ),
-    (
-        "- queue\n",
-        "f.yaml:1: found a list where the sections should be, for example `queue: {worker_threads: 4}`",
-    ),
-    (
-        "Databse:\n  db_host: x\n",
-        "f.yaml:1: `Databse`: there is no such key; did you mean `database`?",
-    ),
+    ("queue: 5", "f.yaml:1: `queue`: found a number; it is a section and takes keys on lines of their own below it"),
+    ("- queue\n", "f.yaml:1: found a list where the sections should be, for example `queue: {worker_threads: 4}`"),
+    ("Databse:\n  db_host: x\n", "f.yaml:1: `Databse`: there is no such key; did you mean `database`?"),
     ("colour: red", "f.yaml:1: `colour`: there is no such key"),
-    (
-        "queue:\n  grpc_port: 1\n",
-        "f.yaml:2: `queue.grpc_port`: there is no such key; did you mean `rqd.grpc_port`?",
-    ),
+    ("queue:\n  grpc_port: 1\n", "f.yaml:2: `queue.grpc_port`: there is no such key; did you mean `rqd.grpc_port`?"),
     (
         "queue:\n  worker_threads: 1\n  Worker_Threads: 1\n",
         "f.yaml:3: `queue.Worker_Threads`: it is given twice: also in line 2 as `queue.worker_threads`",
@@ -150,10 +126,7 @@ const FAULTS: &[(&str, &str)] = &[
         "f.yaml:3: `queue.host_candidate_attempts_per_layer`: it is given twice: also in line 2 as \
              `queue.host_candidate_attemps_per_layer`",
     ),
-    (
-        "queue:\n  worker_threads: 1\n  worker_threads: 1\n",
-        "f.yaml:3: the key \"worker_threads\" stands twice",
-    ),
+    ("queue:\n  worker_threads: 1\n  worker_threads: 1\n", "f.yaml:3: the key \"worker_threads\" stands twice"),
     (
         "queue:\n  host_booking_strategy: {type: epvm}\n",
         "f.yaml:2: `queue.host_booking_strategy.max_candidates`: the form `epvm` needs it: how many hosts are \
@@ -189,10 +162,7 @@ fn all_faults_come_in_one_report() {
         .file("queue:\n  worker_threads: 0\n  monitor_interval: 5\nrqd:\n  grpc_prt: 1\n")
         .env("OPENSCHEDULER_DATABASE__DB_PORT", "0");
     let report = farm.faults();
-    let places: Vec<_> = report
-        .lines()
-        .map(|line| line.split(": ").next().unwrap())
-        .collect();
+    let places: Vec<_> = report.lines().map(|line| line.split(": ").next().unwrap()).collect();
     assert_eq!(
         places,
         [
@@ -206,13 +176,8 @@ fn all_faults_come_in_one_report() {
 
 #[test]
 fn a_fault_counts_also_where_a_later_source_replaces_it() {
-    let farm = Farm::new()
-        .file("queue: {worker_threads: 0}")
-        .env("OPENSCHEDULER_QUEUE__WORKER_THREADS", "3");
-    assert!(
-        farm.faults()
-            .starts_with("scheduler.yaml:1: `queue.worker_threads`")
-    );
+    let farm = Farm::new().file("queue: {worker_threads: 0}").env("OPENSCHEDULER_QUEUE__WORKER_THREADS", "3");
+    assert!(farm.faults().starts_with("scheduler.yaml:1: `queue.worker_threads`"));
 }
 
 #[test]
@@ -259,19 +224,14 @@ fn keys_without_a_meaning_load_with_one_warning_each() {
     for idle in idle_keys() {
         let loaded = Config::from_text("f.yaml", &format!("{}: anything", idle.path)).unwrap();
         assert_eq!(loaded.config, Config::default());
-        let expected = format!(
-            "f.yaml:1: `{}`: it has no meaning here and is not read: {}",
-            idle.path, idle.why
-        );
+        let expected = format!("f.yaml:1: `{}`: it has no meaning here and is not read: {}", idle.path, idle.why);
         assert_eq!(warnings(&loaded), [expected]);
     }
 }
 
 #[test]
 fn a_lenient_load_only_warns_of_unknown_keys() {
-    let mut farm = Farm::new()
-        .file("queue: {worker_thread: 3}\n")
-        .env("OPENSCHEDULER_QUEUE__WORKER_THREAD", "3");
+    let mut farm = Farm::new().file("queue: {worker_thread: 3}\n").env("OPENSCHEDULER_QUEUE__WORKER_THREAD", "3");
     farm.sources.lenient = true;
     let loaded = farm.load();
     assert_eq!(loaded.config, Config::default());
@@ -283,24 +243,15 @@ fn a_lenient_load_only_warns_of_unknown_keys() {
 fn a_named_file_must_exist() {
     let mut farm = Farm::new();
     farm.sources.file = Some(farm.path("gone.yaml"));
-    assert!(
-        farm.faults()
-            .starts_with("gone.yaml: it can't be read: No such file")
-    );
+    assert!(farm.faults().starts_with("gone.yaml: it can't be read: No such file"));
 
     let farm = Farm::new();
     let gone = farm.path("gone.yaml");
     let farm = farm.env(FILE_VARIABLE, gone);
-    assert!(
-        farm.faults()
-            .starts_with("gone.yaml: it can't be read: No such file")
-    );
+    assert!(farm.faults().starts_with("gone.yaml: it can't be read: No such file"));
 
     let farm = Farm::new().env(FILE_VARIABLE, "");
-    assert!(
-        farm.faults()
-            .starts_with("environment variable OPENCUE_SCHEDULER_CONFIG: it is empty")
-    );
+    assert!(farm.faults().starts_with("environment variable OPENCUE_SCHEDULER_CONFIG: it is empty"));
 }
 
 #[test]
@@ -315,10 +266,7 @@ fn a_file_that_can_not_be_read_names_the_reason() {
     assert_eq!(farm.faults(), "latin.yaml: it is not UTF-8 text");
 
     farm.sources.file = Some(farm.write("scheduler.toml", "[queue]\nworker_threads = 3\n"));
-    assert_eq!(
-        farm.faults(),
-        "scheduler.toml: a .toml file is not read here; write it as YAML or JSON"
-    );
+    assert_eq!(farm.faults(), "scheduler.toml: a .toml file is not read here; write it as YAML or JSON");
 }
 
 #[test]

@@ -1,11 +1,5 @@
 //! What loading gives: which source wins, which file is read, and what every form of a key means.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    missing_docs,
-    reason = "a test may fail loudly"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
 
 mod support;
 
@@ -13,8 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use cue_scheduler_config::{
-    Bytes, Config, FILE_VARIABLE, HOME_FILES, Kind, LogFilter, LogFormat, Overrides, Place,
-    Strategy, Weights, keys,
+    Bytes, Config, FILE_VARIABLE, HOME_FILES, Kind, LogFilter, LogFormat, Overrides, Place, Strategy, Weights, keys,
 };
 use support::{Farm, warnings};
 
@@ -25,14 +18,8 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(loaded.file, None);
     assert_eq!(warnings(&loaded), [""; 0]);
     let config = loaded.config;
-    assert_eq!(
-        config.queue.active_scan_interval,
-        Duration::from_millis(400)
-    );
-    assert_eq!(
-        config.host_cache.monitoring_interval,
-        Duration::from_secs(1)
-    );
+    assert_eq!(config.queue.active_scan_interval, Duration::from_millis(400));
+    assert_eq!(config.host_cache.monitoring_interval, Duration::from_secs(1));
     assert_eq!(config.logging.level, LogFilter::info());
     assert_eq!(config.queue.dispatch_frames_per_layer_limit, None);
     assert_eq!(config.queue.max_jobs_per_cluster_pass, None);
@@ -41,10 +28,7 @@ fn without_any_source_the_defaults_hold() {
     assert_eq!(config.queue.mem_reserved_min, Bytes::mib(250));
     assert_eq!(config.booking.chunk_frames, 100);
     assert_eq!(config.database.db_pass.expose(), "password");
-    let expected = Strategy::Saturation {
-        cores: true,
-        memory: false,
-    };
+    let expected = Strategy::Saturation { cores: true, memory: false };
     assert_eq!(config.queue.host_booking_strategy.choice(), expected);
 }
 
@@ -95,24 +79,10 @@ scheduler:
     assert_eq!(config.queue.dispatch_frames_per_layer_limit, Some(20));
     assert_eq!(config.queue.host_candidate_attempts_per_layer, Some(10));
     assert_eq!(config.queue.hostname_tags_chunk_size, 300);
-    assert_eq!(
-        config.host_cache.group_idle_timeout,
-        Duration::from_hours(3)
-    );
+    assert_eq!(config.host_cache.group_idle_timeout, Duration::from_hours(3));
     assert_eq!(config.scheduler.facility, None);
-    let idle: Vec<_> = loaded
-        .warnings
-        .iter()
-        .filter_map(|w| w.key.clone())
-        .collect();
-    assert_eq!(
-        idle,
-        [
-            "host_cache.concurrent_groups",
-            "host_cache.memory_key_divisor",
-            "host_cache.checkout_timeout"
-        ]
-    );
+    let idle: Vec<_> = loaded.warnings.iter().filter_map(|w| w.key.clone()).collect();
+    assert_eq!(idle, ["host_cache.concurrent_groups", "host_cache.memory_key_divisor", "host_cache.checkout_timeout"]);
 }
 
 #[test]
@@ -128,23 +98,15 @@ fn later_sources_win_and_each_origin_is_known() {
     assert_eq!(loaded.config.queue.worker_threads, 3);
     assert_eq!(loaded.config.queue.metrics_port, 1);
 
-    farm.sources.overrides = Overrides {
-        facility: Some("line".to_owned()),
-        ignore_tags: Some(vec!["l".to_owned(), "m".to_owned()]),
-    };
+    farm.sources.overrides =
+        Overrides { facility: Some("line".to_owned()), ignore_tags: Some(vec!["l".to_owned(), "m".to_owned()]) };
     let loaded = farm.load();
     assert_eq!(loaded.config.scheduler.facility.as_deref(), Some("line"));
     assert_eq!(loaded.config.scheduler.ignore_tags, ["l", "m"]);
     assert_eq!(loaded.origin("scheduler.facility"), &Place::CommandLine);
     let variable = "OPENSCHEDULER_QUEUE__WORKER_THREADS".to_owned();
-    assert_eq!(
-        loaded.origin("queue.worker_threads"),
-        &Place::Environment(variable)
-    );
-    let file = Place::File {
-        path: farm.path("scheduler.yaml"),
-        line: Some(2),
-    };
+    assert_eq!(loaded.origin("queue.worker_threads"), &Place::Environment(variable));
+    let file = Place::File { path: farm.path("scheduler.yaml"), line: Some(2) };
     assert_eq!(loaded.origin("queue.metrics_port"), &file);
     assert_eq!(loaded.origin("database.db_host"), &Place::Defaults);
     assert!(loaded.is_set("queue.metrics_port"));
@@ -161,10 +123,7 @@ fn the_environment_is_read_in_every_published_form() {
         .env("OPENSCHEDULER_scheduler.ignore_tags[0]", "a,c")
         .env("OPENSCHEDULER_QUEUE__SELFISH_SERVICES", "arnold, katana,")
         .env("OPENSCHEDULER_QUEUE__STREAM__CLUSTER_BUFFER_SIZE", "5")
-        .env(
-            "OPENSCHEDULER_queue.host_booking_strategy.core_saturation",
-            "no",
-        )
+        .env("OPENSCHEDULER_queue.host_booking_strategy.core_saturation", "no")
         .env("OPENSCHEDULER_SCHEDULER__FACILITY", "")
         .env("OPENSCHEDULER_", "x")
         .env("QUEUE__WORKER_THREADS", "99");
@@ -177,18 +136,14 @@ fn the_environment_is_read_in_every_published_form() {
     assert_eq!(config.scheduler.facility, None);
     assert_eq!(config.queue.selfish_services, ["arnold", "katana"]);
     assert_eq!(config.queue.stream.cluster_buffer_size.permits(), 5);
-    let expected = Strategy::Saturation {
-        cores: false,
-        memory: false,
-    };
+    let expected = Strategy::Saturation { cores: false, memory: false };
     assert_eq!(config.queue.host_booking_strategy.choice(), expected);
     assert_eq!(warnings(&loaded), [""; 0]);
 }
 
 #[test]
 fn keys_may_be_written_in_any_letter_case_or_with_dots() {
-    let text =
-        "QUEUE: {WORKER_THREADS: 9}\nqueue.metrics_port: 1\nQueue.Stream: {job_buffer_size: 0}\n";
+    let text = "QUEUE: {WORKER_THREADS: 9}\nqueue.metrics_port: 1\nQueue.Stream: {job_buffer_size: 0}\n";
     let config = Config::from_text("f.yaml", text).unwrap().config;
     assert_eq!(config.queue.worker_threads, 9);
     assert_eq!(config.queue.metrics_port, 1);
@@ -197,16 +152,8 @@ fn keys_may_be_written_in_any_letter_case_or_with_dots() {
 
 #[test]
 fn empty_documents_and_empty_sections_are_fine() {
-    for text in [
-        "",
-        "---\n",
-        "# nothing\n",
-        "queue:\n",
-        "queue: ~\nscheduler:\n  # facility: spi\n",
-        "{}",
-    ] {
-        let loaded =
-            Config::from_text("f.yaml", text).unwrap_or_else(|errors| panic!("{text:?}: {errors}"));
+    for text in ["", "---\n", "# nothing\n", "queue:\n", "queue: ~\nscheduler:\n  # facility: spi\n", "{}"] {
+        let loaded = Config::from_text("f.yaml", text).unwrap_or_else(|errors| panic!("{text:?}: {errors}"));
         assert_eq!(loaded.config, Config::default(), "{text:?}");
     }
 }
@@ -219,19 +166,11 @@ fn json_is_read_as_yaml_is() {
     let from_value = Config::from_json("spec.config", &value).unwrap();
     assert_eq!(from_text.config, from_value.config);
     assert_eq!(from_value.config.logging.format, LogFormat::Json);
-    assert_eq!(
-        from_value.config.queue.backlog_pace(),
-        Duration::from_secs(5)
-    );
-    assert_eq!(
-        from_value.origin("logging.format"),
-        &Place::Value("spec.config".to_owned())
-    );
+    assert_eq!(from_value.config.queue.backlog_pace(), Duration::from_secs(5));
+    assert_eq!(from_value.origin("logging.format"), &Place::Value("spec.config".to_owned()));
     let wrong = serde_json::json!({"queue": {"worker_threads": 2.5e9, "wait": true}});
     assert_eq!(
-        Config::from_json("spec.config", &wrong)
-            .unwrap_err()
-            .to_string(),
+        Config::from_json("spec.config", &wrong).unwrap_err().to_string(),
         "spec.config: `queue.wait`: there is no such key\n\
          spec.config: `queue.worker_threads`: found the number 2500000000.0; allowed is a whole number from 1 to 1024, \
          for example 4"
@@ -247,49 +186,22 @@ fn a_pace_shorter_than_ours_does_not_make_passes_spin() {
 
 #[test]
 fn the_booking_strategy_loads_with_and_without_its_type() {
-    let epvm = |max_candidates, weights| Strategy::Epvm {
-        max_candidates,
-        weights,
-    };
+    let epvm = |max_candidates, weights| Strategy::Epvm { max_candidates, weights };
     let saturation = |cores, memory| Strategy::Saturation { cores, memory };
     for (yaml, expected) in [
-        (
-            "{type: saturation, core_saturation: true, memory_saturation: true}",
-            saturation(true, true),
-        ),
-        (
-            "{core_saturation: false, memory_saturation: true}",
-            saturation(false, true),
-        ),
+        ("{type: saturation, core_saturation: true, memory_saturation: true}", saturation(true, true)),
+        ("{core_saturation: false, memory_saturation: true}", saturation(false, true)),
         ("{type: saturation}", saturation(true, false)),
-        (
-            "{type: epvm, max_candidates: 5, weights: {}}",
-            epvm(5, Weights::default()),
-        ),
-        (
-            "{type: EPVM, max_candidates: '5'}",
-            epvm(5, Weights::default()),
-        ),
+        ("{type: epvm, max_candidates: 5, weights: {}}", epvm(5, Weights::default())),
+        ("{type: EPVM, max_candidates: '5'}", epvm(5, Weights::default())),
         (
             "{max_candidates: 5, weights: {gpus: -1, cores: '0.5'}}",
-            epvm(
-                5,
-                Weights {
-                    gpus: -1.0,
-                    cores: 0.5,
-                    ..Weights::default()
-                },
-            ),
+            epvm(5, Weights { gpus: -1.0, cores: 0.5, ..Weights::default() }),
         ),
     ] {
         let text = format!("queue: {{host_booking_strategy: {yaml}}}");
-        let loaded =
-            Config::from_text("f.yaml", &text).unwrap_or_else(|errors| panic!("{yaml}: {errors}"));
-        assert_eq!(
-            loaded.config.queue.host_booking_strategy.choice(),
-            expected,
-            "{yaml}"
-        );
+        let loaded = Config::from_text("f.yaml", &text).unwrap_or_else(|errors| panic!("{yaml}: {errors}"));
+        assert_eq!(loaded.config.queue.host_booking_strategy.choice(), expected, "{yaml}");
     }
 }
 
@@ -320,24 +232,14 @@ fn the_variable_may_leave_the_extension_out() {
     let farm = Farm::new();
     farm.write("conf.yml", "queue: {metrics_port: 7}");
     let path = farm.path("conf");
-    assert_eq!(
-        farm.env(FILE_VARIABLE, path)
-            .load()
-            .config
-            .queue
-            .metrics_port,
-        7
-    );
+    assert_eq!(farm.env(FILE_VARIABLE, path).load().config.queue.metrics_port, 7);
 }
 
 #[test]
 fn every_key_can_be_set_by_its_variable() {
     const CANDIDATES: &str = "OPENSCHEDULER_QUEUE__HOST_BOOKING_STRATEGY__MAX_CANDIDATES";
     for key in keys() {
-        let name = format!(
-            "OPENSCHEDULER_{}",
-            key.path.to_uppercase().replace('.', "__")
-        );
+        let name = format!("OPENSCHEDULER_{}", key.path.to_uppercase().replace('.', "__"));
         let value = match &key.kind {
             Kind::Texts => "one,two".to_owned(),
             kind => kind.example(),
@@ -347,11 +249,7 @@ fn every_key_can_be_set_by_its_variable() {
             // Weights belong to the scoring form, which needs this beside them.
             farm = farm.env(CANDIDATES, "20");
         }
-        assert_eq!(
-            farm.load().origin(&key.path),
-            &Place::Environment(name.clone()),
-            "{name}"
-        );
+        assert_eq!(farm.load().origin(&key.path), &Place::Environment(name.clone()), "{name}");
     }
 }
 

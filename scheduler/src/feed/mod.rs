@@ -241,3 +241,101 @@ impl PoolState {
         self.seen = seen;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACE: Pace =
+        Pace { saturated: Duration::from_millis(200), empty: Duration::from_secs(30), longest: Duration::from_secs(5) };
+
+    /// A feed with a pool for each list of tags, all of show `s`.
+    fn feed(pools: &[&[&str]]) -> Feed {
+        let scope =
+            Scope { facility: None, ignored_tags: BTreeSet::new(), chunks: ChunkSizes { manual: 50, hostname: 50 } };
+        let read = Arc::new(ReadSettings {
+            host_staleness: Duration::from_mins(2),
+            host_interval: Duration::from_secs(1),
+            ignored_tags: BTreeSet::new(),
+        });
+        let mut feed = Feed::new(scope, PACE, read.clone(), 0);
+        for (at, tags) in pools.iter().enumerate() {
+            let pool = Pool {
+                facility: "f".into(),
+                alloc: format!("a{at}").into(),
+                name: format!("a{at}").into(),
+                shows: BTreeSet::from(["s".into()]),
+                tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+            };
+            let reader = Arc::new(Mutex::new(PoolReader::new(pool.clone(), read.clone())));
+            feed.pools.push(PoolState { pool, reader, work: Vec::new(), seen: 0, due: None, in_flight: false });
+        }
+        feed
+    }
+
+    fn work(tags: &str, frames: u64, starts_in: Option<u64>) -> WaitingWork {
+        WaitingWork::new("s".into(), "f".into(), tags, frames, starts_in.map(Duration::from_secs))
+    }
+
+    fn scan(feed: &mut Feed, work: &[WaitingWork], now: Instant) {
+        feed.pools.iter_mut().for_each(|state| state.see(work, now));
+    }
+
+    fn next(feed: &mut Feed, now: Instant) -> Option<String> {
+        feed.next(now).map(|turned| turned.at.0.name.to_string())
+    }
+
+    #[test]
+    fn a_pool_has_its_turn_when_work_for_it_appears_and_not_before() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"]]), Instant::now());
+        assert_eq!(next(&mut feed, now), None);
+        scan(&mut feed, &[work("y", 3, None)], now);
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a1"));
+        assert_eq!(next(&mut feed, now), None);
+    }
+
+    #[test]
+    fn pools_that_could_serve_the_same_work_are_not_planned_at_the_same_time() {
+        let (mut feed, now) = (feed(&[&["x", "both"], &["y", "both"], &["z"]]), Instant::now());
+        scan(&mut feed, &[work("both", 3, None), work("z", 1, None)], now);
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a2"));
+        assert_eq!(next(&mut feed, now), None);
+        let at = PoolAt(feed.pools[0].pool.clone());
+        feed.done(&at, Turn::Saturated, now);
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a1"));
+    }
+
+    #[test]
+    fn a_backlog_is_looked_at_again_after_a_pause_or_at_once_when_something_is_new() {
+        let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
+        scan(&mut feed, &[work("x", 3, None)], now);
+        let at = feed.next(now).unwrap().at;
+        feed.done(&at, Turn::Saturated, now);
+        scan(&mut feed, &[work("x", 3, None)], now);
+        assert_eq!(next(&mut feed, now), None);
+        assert_eq!(feed.next_due(), Some(now + PACE.saturated));
+        scan(&mut feed, &[work("x", 4, None)], now);
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn delayed_work_wakes_its_pool_by_itself() {
+        let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
+        scan(&mut feed, &[work("x", 0, Some(7))], now);
+        assert_eq!(next(&mut feed, now), None);
+        assert_eq!(feed.next_due(), Some(now + Duration::from_secs(7)));
+        assert_eq!(next(&mut feed, now + Duration::from_secs(7)).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn turns_go_round() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"]]), Instant::now());
+        scan(&mut feed, &[work("x", 1, None), work("y", 1, None)], now);
+        for expected in ["a0", "a1", "a0", "a1"] {
+            let turned = feed.next(now).unwrap();
+            assert_eq!(turned.at.0.name.as_ref(), expected);
+            feed.done(&turned.at, Turn::Again, now);
+        }
+    }
+}

@@ -7,17 +7,11 @@ fn read<T: Setting>(yaml: &str, kind: &Kind) -> Result<T, Refused> {
     let Ok(node) = Node::parse(&format!("key: {yaml}\n")) else {
         panic!("{yaml:?} is no YAML");
     };
-    let Value::Map(mut entries) = node.value else {
-        panic!("not a mapping")
-    };
+    let Value::Map(mut entries) = node.value else { panic!("not a mapping") };
     T::read(&entries.remove(0).node, kind)
 }
 
-fn check<T: Setting + PartialEq + fmt::Debug>(
-    kind: &Kind,
-    accepted: &[(&str, T)],
-    refused: &[&str],
-) {
+fn check<T: Setting + PartialEq + fmt::Debug>(kind: &Kind, accepted: &[(&str, T)], refused: &[&str]) {
     for (yaml, expected) in accepted {
         assert_eq!(read::<T>(yaml, kind).as_ref(), Ok(expected), "{yaml}");
     }
@@ -68,11 +62,7 @@ fn durations_need_a_unit() {
 
 #[test]
 fn a_duration_below_its_minimum_is_refused() {
-    check(
-        &Kind::millis(1),
-        &[("1ms", Duration::from_millis(1))],
-        &["0s", "999us"],
-    );
+    check(&Kind::millis(1), &[("1ms", Duration::from_millis(1))], &["0s", "999us"]);
 }
 
 #[test]
@@ -123,29 +113,16 @@ fn whole_numbers_are_rounded_and_bounded() {
             ("010", 10),
             ("65535", 65535),
         ],
-        &[
-            "-1", "-0.6", "70000", "65535.6", "four", "\"4.7\"", "\"\"", "true", "~", "[4]",
-            ".nan", ".inf", "1e300",
-        ],
+        &["-1", "-0.6", "70000", "65535.6", "four", "\"4.7\"", "\"\"", "true", "~", "[4]", ".nan", ".inf", "1e300"],
     );
-    check(
-        &Kind::whole(1, 10),
-        &[("1", 1_usize), ("10", 10)],
-        &["0", "11"],
-    );
+    check(&Kind::whole(1, 10), &[("1", 1_usize), ("10", 10)], &["0", "11"]);
 }
 
 #[test]
 fn numbers_are_finite_and_may_be_text() {
     check(
         &Kind::Real,
-        &[
-            ("2", 2.0),
-            ("1.6", 1.6),
-            ("\"1.6\"", 1.6),
-            ("-1", -1.0),
-            ("0", 0.0),
-        ],
+        &[("2", 2.0), ("1.6", 1.6), ("\"1.6\"", 1.6), ("-1", -1.0), ("0", 0.0)],
         &["x", ".nan", ".inf", "\"inf\"", "true", "~", "[1]"],
     );
     check(&Kind::RealAboveZero, &[("0.1", 0.1)], &["0", "-1"]);
@@ -208,33 +185,21 @@ fn numbers_in_the_place_of_text_keep_their_spelling() {
 fn a_list_of_texts_is_not_a_scalar() {
     check(
         &Kind::Texts,
-        &[
-            ("[a, 2]", vec!["a".to_owned(), "2".to_owned()]),
-            ("[]", vec![]),
-            ("~", vec![]),
-        ],
+        &[("[a, 2]", vec!["a".to_owned(), "2".to_owned()]), ("[]", vec![]), ("~", vec![])],
         &["a", "\"a,b\"", "[[a]]", "[~]", "{a: b}"],
     );
 }
 
 #[test]
 fn an_optional_value_may_be_nothing() {
-    check(
-        &Kind::whole(1, 9),
-        &[("~", None), ("\"\"", None), ("3", Some(3_u32))],
-        &["0", "x"],
-    );
+    check(&Kind::whole(1, 9), &[("~", None), ("\"\"", None), ("3", Some(3_u32))], &["0", "x"]);
 }
 
 #[test]
 fn every_value_is_read_back_from_its_spelling() {
     for bytes in [0, 1, 1000, 1024, 1 << 20, 5 << 29, 3 << 30, 1 << 40] {
         let spelling = Bytes(bytes).spell().unwrap();
-        assert_eq!(
-            read(&spelling, &Kind::Bytes),
-            Ok(Bytes(bytes)),
-            "{spelling}"
-        );
+        assert_eq!(read(&spelling, &Kind::Bytes), Ok(Bytes(bytes)), "{spelling}");
     }
     for millis in [1, 400, 1000, 90_000, 10_800_000] {
         let span = Duration::from_millis(millis);

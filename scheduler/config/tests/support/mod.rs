@@ -15,10 +15,7 @@ pub struct Farm {
 
 impl Farm {
     pub fn new() -> Self {
-        Self {
-            directory: tempfile::tempdir().unwrap(),
-            sources: Sources::default(),
-        }
+        Self { directory: tempfile::tempdir().unwrap(), sources: Sources::default() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -44,9 +41,7 @@ impl Farm {
     }
 
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
-        self.sources
-            .environment
-            .push((name.to_owned(), value.into()));
+        self.sources.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -59,18 +54,14 @@ impl Farm {
 
     /// The report, with the directory taken out of it.
     pub fn faults(&self) -> String {
-        let report = Config::load(&self.sources)
-            .expect_err("a fault was expected")
-            .to_string();
+        let report = Config::load(&self.sources).expect_err("a fault was expected").to_string();
         report.replace(&format!("{}/", self.directory.path().display()), "")
     }
 }
 
 /// The report on a document.
 pub fn faults(yaml: &str) -> String {
-    Config::from_text("f.yaml", yaml)
-        .expect_err(yaml)
-        .to_string()
+    Config::from_text("f.yaml", yaml).expect_err(yaml).to_string()
 }
 
 pub fn warnings(loaded: &Loaded) -> Vec<String> {
