@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, ensure};
+use tokio_util::sync::CancellationToken;
 
 use crate::auditor::{Sampler, audit};
 use crate::cuebot_sim::CuebotConfig;
@@ -47,8 +48,9 @@ pub struct DemoConfig {
     pub folder: PathBuf,
 }
 
-/// Runs the demo. Cancelling it (dropping the future) ends everything that it started.
-pub async fn run(config: DemoConfig) -> anyhow::Result<Summary> {
+/// Runs the demo to its end, or until it is interrupted: then everything that was started is stopped in order, and there is no
+/// summary.
+pub async fn run(config: DemoConfig, interrupted: CancellationToken) -> anyhow::Result<Option<Summary>> {
     let mut farm = FarmDescription::from_yaml(FARM)?;
     let logs = config.folder.join("frame-logs");
     farm.jobs = jobs(&logs.display().to_string());
@@ -78,11 +80,24 @@ pub async fn run(config: DemoConfig) -> anyhow::Result<Summary> {
     progress.say("starting two schedulers");
     let began = Instant::now();
     let mut schedulers = [harness.scheduler("scheduler-1", "")?, harness.scheduler("scheduler-2", "")?];
-    for scheduler in &mut schedulers {
-        scheduler.ready().await?;
-    }
-    let late = watch(&harness, &progress, began).await?;
+    let watched = tokio::select! {
+        () = interrupted.cancelled() => None,
+        watched = async {
+            for scheduler in &mut schedulers {
+                scheduler.ready().await?;
+            }
+            watch(&harness, &progress, began).await
+        } => Some(watched),
+    };
     let took = began.elapsed();
+    let Some(Ok(late)) = watched else {
+        progress.say("stopping everything");
+        for scheduler in schedulers {
+            scheduler.stop().await?;
+        }
+        harness.stop().await?;
+        return watched.transpose().map(|_| None);
+    };
 
     progress.say("all frames are done; counting anew");
     settled(&harness).await?;
@@ -94,7 +109,7 @@ pub async fn run(config: DemoConfig) -> anyhow::Result<Summary> {
         ensure!(code == 0, "a scheduler ended with exit code {code}");
     }
     harness.stop().await?;
-    Ok(summary)
+    Ok(Some(summary))
 }
 
 /// Waits until all frames are done; a few seconds in, a job is submitted to the running farm. Answers how long it took from
