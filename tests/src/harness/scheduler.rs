@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use cue_scheduler::store::Target;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
 
 use crate::postgres::free_port;
 
@@ -32,6 +32,8 @@ const KEEP: &str = r#"
 /// A running scheduler.
 pub struct Scheduler {
     keeper: Child,
+    /// Closing it tells the keeper to end the scheduler. Not left in `keeper`: waiting for that would close it.
+    hold: Option<ChildStdin>,
     metrics_port: u16,
     log: PathBuf,
 }
@@ -59,7 +61,7 @@ impl Scheduler {
     /// Starts one with these arguments.
     pub fn start_with(arguments: &[&str], metrics_port: u16, log: PathBuf) -> anyhow::Result<Self> {
         let out = std::fs::File::create(&log).with_context(|| format!("making {}", log.display()))?;
-        let keeper = Command::new("/bin/sh")
+        let mut keeper = Command::new("/bin/sh")
             .args(["-c", KEEP, "sh"])
             .arg(program("cue-scheduler")?)
             .args(arguments)
@@ -72,7 +74,7 @@ impl Scheduler {
             .stderr(out)
             .spawn()
             .context("starting cue-scheduler")?;
-        Ok(Self { keeper, metrics_port, log })
+        Ok(Self { hold: keeper.stdin.take(), keeper, metrics_port, log })
     }
 
     /// Waits until it says that it can work.
@@ -128,7 +130,7 @@ impl Scheduler {
 
     /// Sends SIGTERM and waits for its end; the exit code.
     pub async fn stop(mut self) -> anyhow::Result<i32> {
-        drop(self.keeper.stdin.take());
+        drop(self.hold.take());
         self.wait().await
     }
 }

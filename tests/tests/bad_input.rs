@@ -1,0 +1,115 @@
+//! What a user sees who got something wrong: one line that names the place and what would be right; and what happens when the
+//! database isn't there.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use testbed::harness::Scheduler;
+use testbed::harness::scheduler::program;
+use testbed::postgres::{Server, free_port};
+use tokio::process::Command;
+
+/// Runs the program with this file; its exit code and what it says on standard error.
+async fn run_with(file: &Path) -> (Option<i32>, String) {
+    let output = Command::new(program("cue-scheduler").unwrap())
+        .args(["--config", &file.display().to_string()])
+        .env_clear()
+        .output()
+        .await
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn a_wrong_file_is_told_in_one_line_that_names_file_key_and_what_would_be_right() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scheduler.yaml");
+    for (text, words) in [
+        ("queue: {worker_thread: 4}", &["queue.worker_thread", "worker_threads"][..]),
+        ("queue: {worker_threads: many}", &["queue.worker_threads", "many", "whole number"]),
+        ("queue: {monitor_interval: 30}", &["queue.monitor_interval", "30", "5s"]),
+        ("queue: {worker_threads: 0}", &["queue.worker_threads", "0"]),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (code, error) = run_with(&file).await;
+        assert_eq!(code, Some(1), "{text}: {error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{text}: {error}");
+        for word in words.iter().chain(&["scheduler.yaml"]) {
+            assert!(error.contains(word), "{text}: `{word}` is not in: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn several_faults_are_told_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scheduler.yaml");
+    std::fs::write(&file, "queue: {worker_thread: 4}\nrqd: {grpc_port: high}\n").unwrap();
+    let (code, error) = run_with(&file).await;
+    assert_eq!((code, error.trim_end().lines().count()), (Some(1), 2), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_can_not_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("missing.yaml");
+    let (code, error) = run_with(&file).await;
+    assert_eq!((code, error.trim_end().lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("missing.yaml"), "{error}");
+}
+
+/// Writes a configuration for a database at that port and starts the program with it.
+fn start(folder: &Path, database: &str, port: u16, more: &str) -> Scheduler {
+    let metrics = free_port().unwrap();
+    let file = folder.join("scheduler.yaml");
+    let yaml = format!(
+        "database: {{db_host: 127.0.0.1, db_port: {port}, db_name: {database}, db_user: postgres}}\n\
+         queue: {{metrics_port: {metrics}}}\n{more}"
+    );
+    std::fs::write(&file, yaml).unwrap();
+    Scheduler::start_with(&["--config", &file.display().to_string()], metrics, folder.join("log")).unwrap()
+}
+
+#[tokio::test]
+async fn without_a_database_it_says_so_tries_on_and_is_not_ready() {
+    let folder = tempfile::tempdir().unwrap();
+    let scheduler = start(folder.path(), "cuebot", free_port().unwrap(), "");
+    let tries = || scheduler.log().matches("Failed to connect to database").count();
+    for _ in 0..300 {
+        if tries() >= 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(tries() >= 2, "{}", scheduler.log());
+    assert_eq!(scheduler.get("/healthz").await.unwrap().0, 200);
+    let (status, body) = scheduler.get("/readyz").await.unwrap();
+    assert!(status == 503 && body.contains("database cuebot"), "{status} {body}");
+    assert_eq!(scheduler.stop().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_facility_that_does_not_exist_ends_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let target = database.target(5);
+    let mut scheduler = start(folder.path(), &target.database, target.port, "scheduler: {facility: nowhere}\n");
+    assert_eq!(scheduler.wait().await.unwrap(), 1);
+    assert!(scheduler.log().contains("Invalid facility name"), "{}", scheduler.log());
+}
+
+#[tokio::test]
+async fn a_strategy_that_is_not_offered_yet_ends_it_instead_of_another_being_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scheduler.yaml");
+    std::fs::write(&file, "queue: {host_booking_strategy: {type: epvm, max_candidates: 5, weights: {}}}").unwrap();
+    let output = Command::new(program("cue-scheduler").unwrap())
+        .args(["--config", &file.display().to_string()])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("host_booking_strategy") && said.contains("saturation"), "{said}");
+}

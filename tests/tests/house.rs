@@ -1,0 +1,65 @@
+//! Rules of the house that the compiler can't keep: who may import what, and that every statement has its header and its use.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// All files below a folder with this ending, with their text.
+fn files(folder: &Path, ending: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, ending));
+        } else if path.extension().is_some_and(|extension| extension == ending) {
+            let text = std::fs::read_to_string(&path).unwrap();
+            found.push((path, text));
+        }
+    }
+    found
+}
+
+/// Lines of code that use a crate.
+fn uses(text: &str, name: &str) -> bool {
+    let path = format!("{name}::");
+    text.lines().map(str::trim_start).any(|line| !line.starts_with("//") && line.contains(&path))
+}
+
+#[test]
+fn only_the_store_knows_sqlx_and_only_launch_knows_tonic() {
+    let source = root().join("scheduler/src");
+    let sources = files(&source, "rs");
+    assert!(sources.len() > 30, "the sources are not where this test looks");
+    for (name, home) in [("sqlx", "store"), ("tonic", "launch")] {
+        let users: Vec<&PathBuf> = sources.iter().filter(|(_, text)| uses(text, name)).map(|(path, _)| path).collect();
+        assert!(users.iter().any(|path| path.starts_with(source.join(home))), "{name} is used nowhere");
+        let strangers: Vec<_> = users.iter().filter(|path| !path.starts_with(source.join(home))).collect();
+        assert!(strangers.is_empty(), "{name} is used outside {home}/: {strangers:?}");
+    }
+}
+
+#[test]
+fn the_core_waits_for_nothing() {
+    let manifest = std::fs::read_to_string(root().join("scheduler/core/Cargo.toml")).unwrap();
+    let (_, dependencies) = manifest.split_once("[dependencies]").unwrap();
+    for name in ["tokio", "sqlx", "tonic", "prost", "reqwest", "rand"] {
+        assert!(!dependencies.lines().any(|line| line.starts_with(name)), "cue-scheduler-core depends on {name}");
+    }
+}
+
+#[test]
+fn every_statement_says_what_it_promises_and_is_used() {
+    let store = root().join("scheduler/src/store");
+    let queries = store.join("queries");
+    let code: String = files(&store, "rs").into_iter().map(|(_, text)| text).collect();
+    let statements = files(&queries, "sql");
+    assert!(!statements.is_empty());
+    for (path, text) in statements {
+        let name = path.strip_prefix(&queries).unwrap().with_extension("");
+        assert!(text.starts_with("-- "), "{} has no header", path.display());
+        assert!(code.contains(&format!("sql!(\"{}\")", name.display())), "{} is used nowhere", path.display());
+    }
+}
