@@ -68,7 +68,7 @@ fn start(folder: &Path, database: &str, port: u16, more: &str) -> Scheduler {
          queue: {{metrics_port: {metrics}}}\n{more}"
     );
     std::fs::write(&file, yaml).unwrap();
-    Scheduler::start_with(&["--config", &file.display().to_string()], metrics, folder.join("log")).unwrap()
+    Scheduler::start_with(&["--config", &file.display().to_string()], &[], metrics, folder.join("log")).unwrap()
 }
 
 #[tokio::test]

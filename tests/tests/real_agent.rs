@@ -71,7 +71,7 @@ async fn a_job_runs_on_a_real_agent_and_leaves_nothing_behind() {
         .execute(&harness.pool)
         .await
         .unwrap();
-    let mut scheduler = harness.scheduler("scheduler", "").unwrap();
+    let mut scheduler = harness.scheduler("scheduler", &[]).unwrap();
     scheduler.ready().await.unwrap();
 
     // While it runs: the proc is there, and the agent knows the frame by the proc's id.

@@ -79,7 +79,7 @@ pub async fn run(config: DemoConfig, interrupted: CancellationToken) -> anyhow::
 
     progress.say("starting two schedulers");
     let began = Instant::now();
-    let mut schedulers = [harness.scheduler("scheduler-1", "")?, harness.scheduler("scheduler-2", "")?];
+    let mut schedulers = [harness.scheduler("scheduler-1", &[])?, harness.scheduler("scheduler-2", &[])?];
     let watched = tokio::select! {
         () = interrupted.cancelled() => None,
         watched = async {

@@ -105,8 +105,8 @@ impl Harness {
     }
 
     /// Starts a real scheduler process; wait for it to be ready.
-    pub fn scheduler(&self, name: &str, more: &str) -> anyhow::Result<Scheduler> {
-        Scheduler::start(name, &self.target, self.hosts.port(), more, &self.folder)
+    pub fn scheduler(&self, name: &str, variables: &[(&str, &str)]) -> anyhow::Result<Scheduler> {
+        Scheduler::start(name, &self.target, self.hosts.port(), variables, &self.folder)
     }
 
     /// Waits until Cuebot knows the real agent's host.

@@ -39,9 +39,15 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Starts one with this database, these agents, and more sections of `scheduler.yaml` as text; its files are in `folder`
-    /// under `name`.
-    pub fn start(name: &str, target: &Target, rqd_port: u16, more: &str, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts one with this database and these agents; its files are in `folder` under `name`. More settings are variables of
+    /// its environment, such as `OPENSCHEDULER_RQD__CALL_TIMEOUT`.
+    pub fn start(
+        name: &str,
+        target: &Target,
+        rqd_port: u16,
+        variables: &[(&str, &str)],
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
         let metrics_port = free_port()?;
         let mut yaml = String::new();
         let Target { host, port, database, user, password, .. } = target;
@@ -52,14 +58,19 @@ impl Scheduler {
         )?;
         writeln!(yaml, "rqd: {{grpc_port: {rqd_port}}}")?;
         writeln!(yaml, "queue: {{metrics_port: {metrics_port}}}")?;
-        yaml.push_str(more);
         let file = folder.join(format!("{name}.yaml"));
         std::fs::write(&file, yaml).with_context(|| format!("writing {}", file.display()))?;
-        Self::start_with(&["--config", &file.display().to_string()], metrics_port, folder.join(format!("{name}.log")))
+        let arguments = ["--config", &file.display().to_string()];
+        Self::start_with(&arguments, variables, metrics_port, folder.join(format!("{name}.log")))
     }
 
-    /// Starts one with these arguments.
-    pub fn start_with(arguments: &[&str], metrics_port: u16, log: PathBuf) -> anyhow::Result<Self> {
+    /// Starts one with these arguments and variables.
+    pub fn start_with(
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+        metrics_port: u16,
+        log: PathBuf,
+    ) -> anyhow::Result<Self> {
         let out = std::fs::File::create(&log).with_context(|| format!("making {}", log.display()))?;
         let mut keeper = Command::new("/bin/sh")
             .args(["-c", KEEP, "sh"])
@@ -67,6 +78,7 @@ impl Scheduler {
             .args(arguments)
             // Colours are for terminals.
             .env("NO_COLOR", "1")
+            .envs(variables.iter().copied())
             // Ctrl-C is for who started it, who then stops it in order.
             .process_group(0)
             .stdin(Stdio::piped())

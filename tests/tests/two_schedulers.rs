@@ -1,0 +1,167 @@
+//! Two real scheduler processes on one farm, with caps that bind, while Cuebot releases what they book: nothing runs twice, no
+//! cap is passed at any time, Cuebot never loses a deadlock, and the books are right at the end.
+#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use testbed::auditor::{Sampler, audit};
+use testbed::cuebot_sim::{CuebotConfig, Generation};
+use testbed::farm_sim::{FarmConfig, Fault, HostSet, LaunchFault};
+use testbed::harness::{Harness, HarnessConfig, Scheduler};
+use testbed::loader::description::FarmDescription;
+
+const FARM: &str = "
+seed: 5
+facilities: [{name: local, allocations: [{name: local.one, tag: one, default: true}, {name: local.two, tag: two}]}]
+limits: [{name: licence, max: 12}]
+shows:
+  - name: alpha
+    subscriptions: [{allocation: local.one, burst: 40}, {allocation: local.two, burst: 30}]
+    folders: [{name: shots, max_cores: 30}]
+  - name: beta
+    subscriptions: [{allocation: local.one, burst: 30}, {allocation: local.two, burst: 20}]
+hosts:
+  - {allocation: local.one, count: 20, first_address: 127.1.0.1, cores: 8, memory: 32 GiB, manual_tags: [both]}
+  - {allocation: local.two, count: 20, first_address: 127.1.0.21, cores: 8, memory: 32 GiB, manual_tags: [both]}
+jobs:
+  - name: alpha-1
+    show: alpha
+    folder: shots
+    max_cores: 20
+    layers:
+      - {name: first, range: 1-60, tags: [both], command: sleep 0.1}
+      - {name: second, range: 1-60, tags: [one], command: sleep 0.2, after: [{kind: LAYER_ON_LAYER, layer: first}]}
+  - name: alpha-2
+    show: alpha
+    layers: [{name: comp, range: 1-120, tags: [both], command: sleep 0.2, limits: [licence]}]
+  - name: beta-1
+    show: beta
+    max_cores: 16
+    layers: [{name: sim, range: 1-60, tags: [one, two], command: sleep 0.3, min_cores: 2}]
+  - name: beta-2
+    show: beta
+    priority: 50
+    layers: [{name: fx, range: 1-100, tags: [two, both], command: sleep 0.1}]
+";
+
+const FRAMES: i64 = 400;
+
+async fn start(generation: Generation) -> (tempfile::TempDir, Harness, [Scheduler; 2]) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = HarnessConfig {
+        farm: FarmDescription::from_yaml(FARM).unwrap(),
+        hosts: FarmConfig {
+            hosts: vec![HostSet { count: 40, ..HostSet::default() }],
+            first_report: Some(Duration::from_millis(100)),
+            report_interval: Some(Duration::from_secs(5)),
+            ..FarmConfig::default()
+        },
+        agent: None,
+        cuebot: CuebotConfig { generation, ..CuebotConfig::default() },
+        existing: None,
+    };
+    let harness = Harness::start(config, folder.path(), |_| {}).await.unwrap();
+    let mut schedulers =
+        ["one", "two"].map(|name| harness.scheduler(name, &[("OPENSCHEDULER_RQD__CALL_TIMEOUT", "3s")]).unwrap());
+    for scheduler in &mut schedulers {
+        scheduler.ready().await.unwrap();
+    }
+    (folder, harness, schedulers)
+}
+
+/// Waits until every frame has succeeded and every proc is released.
+async fn finish(harness: &Harness, limit: Duration) {
+    let began = std::time::Instant::now();
+    loop {
+        let (done, procs): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM frame WHERE str_state = 'SUCCEEDED'), (SELECT count(*) FROM proc)",
+        )
+        .fetch_one(&harness.pool)
+        .await
+        .unwrap();
+        if done == FRAMES && procs == 0 {
+            return;
+        }
+        assert!(began.elapsed() < limit, "{done} of {FRAMES} frames done and {procs} procs left after {limit:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// How many frames ran so many times.
+fn runs(harness: &Harness) -> BTreeMap<usize, usize> {
+    let mut of_frame: BTreeMap<String, usize> = BTreeMap::new();
+    for run in harness.hosts.record() {
+        *of_frame.entry(run.frame_id).or_default() += 1;
+    }
+    let mut counts = BTreeMap::new();
+    for times in of_frame.into_values() {
+        *counts.entry(times).or_default() += 1;
+    }
+    counts
+}
+
+async fn stop(harness: Harness, schedulers: [Scheduler; 2]) {
+    for scheduler in schedulers {
+        assert_eq!(scheduler.stop().await.unwrap(), 0);
+    }
+    harness.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_frame_runs_once_within_all_caps_and_cuebot_loses_no_deadlock() {
+    let (_folder, harness, schedulers) = start(Generation::C).await;
+    let sampler = Sampler::start(harness.pool.clone(), Duration::from_millis(50));
+    finish(&harness, Duration::from_mins(2)).await;
+    let caps = sampler.finish().await.unwrap();
+    assert_eq!(caps.passed().count(), 0, "{caps}");
+    assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]));
+    assert!(harness.hosts.overlaps().is_empty());
+    assert_eq!(harness.cuebot.as_ref().unwrap().counts().deadlocks, 0);
+    let audit = audit(&harness.pool).await.unwrap();
+    assert!(audit.is_clean(), "{audit}");
+    for scheduler in &schedulers {
+        assert!(
+            scheduler.metric("scheduler_frames_dispatched_total").await.unwrap() > 0.0,
+            "one of two did all the work"
+        );
+    }
+    stop(harness, schedulers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_cuebot_does_not_lower_the_counters_work_goes_on_and_caps_hold_all_the_same() {
+    let (_folder, harness, schedulers) = start(Generation::B1).await;
+    let sampler = Sampler::start(harness.pool.clone(), Duration::from_millis(50));
+    finish(&harness, Duration::from_mins(2)).await;
+    let caps = sampler.finish().await.unwrap();
+    assert_eq!(caps.passed().count(), 0, "{caps}");
+    assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]));
+    let audit = audit(&harness.pool).await.unwrap();
+    assert!(audit.is_clean_but_for_high_counters(), "{audit}");
+    let mut healed = 0.0;
+    for scheduler in &schedulers {
+        healed += scheduler.metric("scheduler_counters_healed_total").await.unwrap();
+    }
+    assert!(healed > 0.0, "caps that bind were never found wrongly full");
+    stop(harness, schedulers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_that_refuse_drop_answers_or_hang_cost_time_and_nothing_else() {
+    let (_folder, harness, schedulers) = start(Generation::C).await;
+    let faults: [(u8, Fault); 3] = [
+        (1, Fault::Launch(LaunchFault::Refuse(tonic::Code::Unknown))),
+        (2, Fault::Launch(LaunchFault::Drop { runs: true })),
+        (3, Fault::Launch(LaunchFault::Hang { runs: true })),
+    ];
+    for (last, fault) in faults {
+        harness.hosts.set_fault(std::net::Ipv4Addr::new(127, 1, 0, last), fault).await.unwrap();
+    }
+    finish(&harness, Duration::from_mins(3)).await;
+    assert!(harness.hosts.overlaps().is_empty());
+    assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]), "no frame ran twice");
+    let audit = audit(&harness.pool).await.unwrap();
+    assert!(audit.is_clean(), "{audit}");
+    stop(harness, schedulers).await;
+}
