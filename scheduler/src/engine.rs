@@ -63,7 +63,7 @@ impl Engine {
         reload.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first reload comes before the first scan.
         reload.tick().await;
-        self.reload().await;
+        stop.run_until_cancelled(self.reload()).await;
         let mut passes: JoinSet<(PoolAt, Turn)> = JoinSet::new();
         tracing::info!("Starting scheduler feed");
         loop {
@@ -83,8 +83,9 @@ impl Engine {
             };
             match event {
                 Event::Stop => break,
-                Event::Scan => self.scan().await,
-                Event::Reload => self.reload().await,
+                // Both only read, so a stop need not wait for a database that doesn't answer.
+                Event::Scan => drop(stop.run_until_cancelled(self.scan()).await),
+                Event::Reload => drop(stop.run_until_cancelled(self.reload()).await),
                 Event::Ended(pool, turn) => self.feed.done(&pool, turn, Instant::now()),
                 Event::Due => {}
             }
