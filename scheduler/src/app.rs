@@ -183,19 +183,21 @@ fn launch_settings(config: &Config) -> LaunchSettings {
     }
 }
 
-/// Asks the database for a sign of life until it gives one; `false` when told to stop before.
+/// Tries to reach the database until it is there; `false` when told to stop before.
 async fn wait_for_database(store: &Store, target: &Target, readiness: &Readiness, stop: &CancellationToken) -> bool {
+    let Target { host, port, database, .. } = target;
+    // Said before the first try, which may take its time.
+    readiness.waits_for(format!("database {database} at {host}:{port}"));
     let mut pause = Duration::from_millis(250);
     loop {
         let error = tokio::select! {
             biased;
             () = stop.cancelled() => return false,
-            answer = store.ping() => match answer {
+            answer = store.reach() => match answer {
                 Ok(()) => return true,
                 Err(error) => chain(&error),
             },
         };
-        let Target { host, port, database, .. } = target;
         tracing::error!("Failed to connect to database {database} at {host}:{port}, next try in {pause:?}: {error}");
         readiness.waits_for(format!("database {database} at {host}:{port}: {error}"));
         tokio::select! {

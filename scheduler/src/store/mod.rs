@@ -10,11 +10,16 @@ pub mod hosts;
 pub mod undo;
 pub mod work;
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{Connection as _, PgConnection};
 
 pub use error::StoreError;
+
+/// How long one connection may take to be there when nothing else waits for it.
+const REACH_MAX: Duration = Duration::from_secs(10);
 
 /// How to reach the database.
 #[derive(Clone, Debug)]
@@ -103,6 +108,17 @@ impl Store {
         let opened = (0..self.bookings.options().get_max_connections()).map(|_| self.bookings.acquire());
         futures::future::try_join_all(opened).await.map_err(StoreError::during("opening connections"))?;
         self.ping().await
+    }
+
+    /// Opens a connection outside the pools and closes it. A pool tries a refused connection again for its whole time-out and
+    /// then says only that it timed out; here the cause is told, and at once.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        let options = self.pool.connect_options();
+        let connecting = async { PgConnection::connect_with(&options).await?.close().await };
+        let answer = tokio::time::timeout(REACH_MAX, connecting).await;
+        let silent =
+            || Err(sqlx::Error::Io(std::io::Error::new(ErrorKind::TimedOut, format!("silent for {REACH_MAX:?}"))));
+        answer.unwrap_or_else(|_| silent()).map_err(StoreError::during("connecting"))
     }
 
     /// Asks the database for a sign of life.
