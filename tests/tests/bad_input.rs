@@ -1,6 +1,6 @@
 //! What a user sees who got something wrong: one line that names the place and what would be right; and what happens when the
 //! database isn't there.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +8,10 @@ use std::time::Duration;
 use testbed::harness::Scheduler;
 use testbed::harness::scheduler::program;
 use testbed::postgres::{Server, free_port};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio::task::JoinSet;
 
 /// Runs the program with this file; its exit code and what it says on standard error.
 async fn run_with(file: &Path) -> (Option<i32>, String) {
@@ -59,6 +62,14 @@ async fn a_file_that_can_not_be_read_is_named() {
     assert!(error.contains("missing.yaml"), "{error}");
 }
 
+#[tokio::test]
+async fn a_folder_instead_of_a_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, error) = run_with(folder.path()).await;
+    assert_eq!((code, error.trim_end().lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains(&folder.path().display().to_string()), "{error}");
+}
+
 /// Writes a configuration for a database at that port and starts the program with it.
 fn start(folder: &Path, database: &str, port: u16, more: &str) -> Scheduler {
     let metrics = free_port().unwrap();
@@ -71,21 +82,65 @@ fn start(folder: &Path, database: &str, port: u16, more: &str) -> Scheduler {
     Scheduler::start_with(&["--config", &file.display().to_string()], &[], metrics, folder.join("log")).unwrap()
 }
 
+/// Waits for a condition of a busy machine.
+async fn wait_until(what: &str, scheduler: &Scheduler, condition: impl AsyncFn() -> bool) {
+    for _ in 0..600 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("after a minute still not: {what}; the log:\n{}", scheduler.log());
+}
+
 #[tokio::test]
 async fn without_a_database_it_says_so_tries_on_and_is_not_ready() {
     let folder = tempfile::tempdir().unwrap();
     let scheduler = start(folder.path(), "cuebot", free_port().unwrap(), "");
     let tries = || scheduler.log().matches("Failed to connect to database").count();
-    for _ in 0..300 {
-        if tries() >= 2 {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    assert!(tries() >= 2, "{}", scheduler.log());
+    wait_until("it tried twice", &scheduler, async || tries() >= 2).await;
+    assert!(scheduler.log().contains("refused"), "the cause is told: {}", scheduler.log());
     assert_eq!(scheduler.get("/healthz").await.unwrap().0, 200);
     let (status, body) = scheduler.get("/readyz").await.unwrap();
     assert!(status == 503 && body.contains("database cuebot"), "{status} {body}");
+    assert_eq!(scheduler.stop().await.unwrap(), 0);
+}
+
+/// A way to the database that can be opened and closed: what is connected through it is cut when it goes.
+async fn open_way(port: u16, database: u16) -> tokio::task::JoinHandle<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            connections.spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", database)).await.unwrap();
+                // Either side may hang up whenever it likes.
+                let _ = copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    })
+}
+
+#[tokio::test]
+async fn a_database_that_comes_goes_and_comes_back_is_found_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let target = database.target(5);
+    let port = free_port().unwrap();
+    let scheduler = start(folder.path(), &target.database, port, "");
+    let readyz = async || scheduler.get("/readyz").await.map_or(0, |answer| answer.0);
+    wait_until("it misses the database", &scheduler, async || scheduler.log().contains("Failed to connect")).await;
+
+    for turn in ["comes", "comes back"] {
+        let way = open_way(port, target.port).await;
+        wait_until(&format!("ready when the database {turn}"), &scheduler, async || readyz().await == 200).await;
+        way.abort();
+        drop(way.await);
+        wait_until("not ready when it goes", &scheduler, async || readyz().await == 503).await;
+        let (_, body) = scheduler.get("/readyz").await.unwrap();
+        assert!(body.contains("database"), "{body}");
+        assert_eq!(scheduler.get("/healthz").await.unwrap().0, 200, "it lives");
+    }
     assert_eq!(scheduler.stop().await.unwrap(), 0);
 }
 

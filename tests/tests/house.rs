@@ -63,3 +63,38 @@ fn every_statement_says_what_it_promises_and_is_used() {
         assert!(code.contains(&format!("sql!(\"{}\")", name.display())), "{} is used nowhere", path.display());
     }
 }
+
+/// Everything in the repository but what is built, fetched or git's own.
+fn repository(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with(".git") && !path.ends_with("target") {
+            found.extend(repository(&path));
+        } else if path.is_file() && !path.ends_with(".git") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_file_names_a_folder_of_the_machine_that_it_was_written_on() {
+    let files = repository(&root());
+    assert!(files.len() > 200, "the repository is not where this test looks");
+    // Put together here, so that this file doesn't hold them.
+    let folders = ["home", "root", "Users"].map(|folder| format!("/{folder}/"));
+    let mut wrong = Vec::new();
+    for path in files {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        for (number, line) in text.lines().enumerate() {
+            // An absolute path begins a word; `src/work/` of this repository doesn't.
+            let begins =
+                |(at, _): (usize, &str)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-*}".contains(c));
+            if folders.iter().any(|folder| line.match_indices(folder.as_str()).any(begins)) {
+                wrong.push(format!("{}:{}: {line}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
