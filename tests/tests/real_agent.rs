@@ -1,10 +1,6 @@
 //! From a waiting frame to a finished one, with real parts at both ends: PostgreSQL and the real render agent, the scheduler as
 //! a process between them.
-<<<<<<< HEAD
 #![allow(clippy::panic, clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
-=======
-#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
->>>>>>> e2e
 
 use std::time::Duration;
 
