@@ -291,6 +291,9 @@ impl Observer for Reporter {
                     report.waiting.values().sum::<u64>(),
                     report.refusals
                 );
+                if let Some(error) = &report.failed {
+                    tracing::warn!("a booking of pool {} failed: {}", report.pool, chain(error));
+                }
             }
             Err(error) => tracing::warn!("a pass failed: {}", chain(error)),
         }

@@ -68,8 +68,10 @@ pub struct PassReport {
     pub retries: Vec<&'static str>,
     /// Counters that were set right.
     pub healed: u32,
-    /// How long reading, planning, and booking with launching took.
+    /// How long reading, planning and booking took.
     pub took: [Duration; 3],
+    /// What ended the booking of some chunk, if something did; the other chunks were booked all the same.
+    pub failed: Option<StoreError>,
 }
 
 impl PassReport {
@@ -82,7 +84,9 @@ impl PassReport {
     pub fn turn(&self) -> Turn {
         let lost = [Refusal::FrameTaken, Refusal::FrameChanged, Refusal::HostFull, Refusal::ProcExists];
         let waiting = self.waiting.values().sum::<u64>() > 0;
-        if self.layers == 0 {
+        if self.failed.is_some() {
+            Turn::Saturated
+        } else if self.layers == 0 {
             Turn::Empty
         } else if self.frames() > 0 && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0)) {
             Turn::Again
@@ -124,7 +128,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let booking = Instant::now();
     if !plan.placements.is_empty() {
         let chunks = prepare(context, reader, &snapshot, &plan).await?;
-        carry_out(context, reader, chunks, &mut report).await?;
+        carry_out(context, reader, chunks, &mut report).await;
     }
     report.took[2] = booking.elapsed();
     reader.keep(snapshot);
@@ -150,12 +154,7 @@ async fn prepare(
 }
 
 /// Books the chunks, some at a time, and launches what is booked.
-async fn carry_out(
-    context: &PassContext,
-    reader: &mut PoolReader,
-    plan: Cut,
-    report: &mut PassReport,
-) -> Result<(), StoreError> {
+async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, report: &mut PassReport) {
     let Cut { chunks, frames } = plan;
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
@@ -175,7 +174,6 @@ async fn carry_out(
             Ok::<_, StoreError>((layers, frames, booked))
         })
         .buffer_unordered(context.chunks_in_flight.max(1));
-    let mut failed = None;
     while let Some(result) = results.next().await {
         match result {
             Ok((layers, booked_frames, booked)) => {
@@ -198,9 +196,8 @@ async fn carry_out(
                 report.retries.extend(retries);
                 report.healed += healed;
             }
-            // Chunks that were committed meanwhile still have to be counted and launched: the others are waited for.
-            Err(error) => failed = Some(error),
+            // The other chunks go on: what they commit has to be counted and launched.
+            Err(error) => report.failed = Some(error),
         }
     }
-    failed.map_or(Ok(()), Err)
 }

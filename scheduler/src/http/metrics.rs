@@ -191,6 +191,7 @@ impl Metrics {
         }
         let ended = match report.turn() {
             _ if report.frames() > 0 => "booked",
+            _ if report.failed.is_some() => "query_error",
             Turn::Empty => "no_jobs",
             Turn::Again | Turn::Saturated => "saturated",
         };
