@@ -65,8 +65,8 @@ async fn a_job_runs_on_a_real_agent_and_leaves_nothing_behind() {
         cuebot: CuebotConfig { default_allocation: Some("local.real".to_owned()), ..CuebotConfig::default() },
         existing: None,
     };
-    let harness = Harness::start(config, folder.path(), |_| {}).await.unwrap();
-    harness.agent_is_known().await.unwrap();
+    let mut harness = Harness::start(config, folder.path(), |_| {}).await.unwrap();
+    harness.agent_is_ready().await.unwrap();
     sqlx::query("UPDATE host SET str_lock_state = 'LOCKED' WHERE str_name <> '127.0.0.1'")
         .execute(&harness.pool)
         .await

@@ -62,7 +62,7 @@ pub async fn run(config: DemoConfig, interrupted: CancellationToken) -> anyhow::
         report_interval: Some(Duration::from_secs(10)),
         ..FarmConfig::default()
     };
-    let harness = Harness::start(
+    let mut harness = Harness::start(
         HarnessConfig {
             farm,
             hosts,
@@ -74,7 +74,7 @@ pub async fn run(config: DemoConfig, interrupted: CancellationToken) -> anyhow::
         |step| progress.say(step),
     )
     .await?;
-    harness.agent_is_known().await?;
+    harness.agent_is_ready().await?;
     let sampler = Sampler::start(harness.pool.clone(), Duration::from_millis(250));
 
     progress.say("starting two schedulers");

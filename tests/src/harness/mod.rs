@@ -111,8 +111,12 @@ impl Harness {
         Scheduler::start(name, &self.target, self.hosts.port(), variables, &self.folder)
     }
 
-    /// Waits until Cuebot knows the real agent's host.
-    pub async fn agent_is_known(&self) -> anyhow::Result<()> {
+    /// Waits until Cuebot knows the real agent's host, and the agent can be given frames: its report of the start comes a moment
+    /// too early for that.
+    pub async fn agent_is_ready(&mut self) -> anyhow::Result<()> {
+        if let Some(agent) = &mut self.agent {
+            agent.ready().await?;
+        }
         let name = crate::rqd_agent::HOST.to_string();
         for _ in 0..600 {
             let known: bool = sqlx::query_scalar(
