@@ -70,16 +70,19 @@ async fn start(generation: Generation) -> (tempfile::TempDir, Harness, [Schedule
     (folder, harness, schedulers)
 }
 
+/// Frames that have succeeded, and procs.
+async fn counts(harness: &Harness) -> (i64, i64) {
+    sqlx::query_as("SELECT (SELECT count(*) FROM frame WHERE str_state = 'SUCCEEDED'), (SELECT count(*) FROM proc)")
+        .fetch_one(&harness.pool)
+        .await
+        .unwrap()
+}
+
 /// Waits until every frame has succeeded and every proc is released.
 async fn finish(harness: &Harness, limit: Duration) {
     let began = std::time::Instant::now();
     loop {
-        let (done, procs): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM frame WHERE str_state = 'SUCCEEDED'), (SELECT count(*) FROM proc)",
-        )
-        .fetch_one(&harness.pool)
-        .await
-        .unwrap();
+        let (done, procs) = counts(harness).await;
         if done == FRAMES && procs == 0 {
             return;
         }
@@ -164,4 +167,20 @@ async fn hosts_that_refuse_drop_answers_or_hang_cost_time_and_nothing_else() {
     let audit = audit(&harness.pool).await.unwrap();
     assert!(audit.is_clean(), "{audit}");
     stop(harness, schedulers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scheduler_that_is_told_to_stop_leaves_in_order_and_the_other_goes_on() {
+    let (_folder, harness, [leaving, staying]) = start(Generation::C).await;
+    while counts(&harness).await.0 < 60 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(leaving.stop().await.unwrap(), 0);
+    assert!(counts(&harness).await.0 < FRAMES, "it was stopped after all was done, which shows nothing");
+    finish(&harness, Duration::from_mins(2)).await;
+    assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]));
+    let audit = audit(&harness.pool).await.unwrap();
+    assert!(audit.is_clean(), "{audit}");
+    assert_eq!(staying.stop().await.unwrap(), 0);
+    harness.stop().await.unwrap();
 }

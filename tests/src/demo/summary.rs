@@ -22,8 +22,10 @@ pub struct Summary {
     pub on_simulated_hosts: usize,
     /// Frames that ran on the real agent.
     pub on_real_hosts: usize,
-    /// Frames that ran more than once anywhere.
-    pub ran_twice: usize,
+    /// Frames that ran more than once anywhere, each with how its runs ended.
+    pub ran_twice: Vec<String>,
+    /// Launches whose command the real agent could not start; Cuebot gave the frames out again.
+    pub not_started: usize,
     /// Seconds from the start of the schedulers to the last frame.
     pub seconds: f64,
     /// Frames a second over that time.
@@ -45,6 +47,11 @@ pub struct Summary {
     /// Whether every frame ran exactly once and succeeded, no cap was passed, and all is counted right.
     pub success: bool,
 }
+
+/// Exit statuses of commands that did not run: 256, the agent could not set the frame up; 126, the shell could not execute the
+/// script. The agent in Python writes a script for each frame and starts it at once; when it starts another frame in that very
+/// moment, the new process still holds the script open for writing, and the system refuses to execute it ("text file busy").
+const NOT_STARTED: [i32; 2] = [126, 256];
 
 /// A cap and its largest use.
 #[derive(Clone, Debug, Serialize)]
@@ -78,19 +85,32 @@ pub(super) async fn make(
     let done: i64 = succeeded.values().sum();
 
     let simulated = runs_per_frame(harness);
-    let mut completions: BTreeMap<String, usize> = BTreeMap::new();
+    let mut ends: BTreeMap<String, Vec<i32>> = BTreeMap::new();
+    let mut not_started = 0;
     for accepted in harness.cuebot.iter().flat_map(crate::cuebot_sim::CuebotSim::accepted) {
-        *completions.entry(accepted.frame).or_default() += 1;
+        let ends = ends.entry(accepted.frame).or_default();
+        if NOT_STARTED.contains(&accepted.exit_status) {
+            not_started += 1;
+        } else {
+            ends.push(accepted.exit_status);
+        }
     }
-    let ran_twice = simulated.values().filter(|runs| **runs > 1).count()
-        + completions.iter().filter(|(frame, times)| **times > 1 && !simulated.contains_key(*frame)).count();
+    let runs_of = |frame: &String, ends: usize| simulated.get(frame).copied().unwrap_or(ends);
+    let ran_twice: Vec<String> = ends
+        .iter()
+        .filter(|(frame, ends)| runs_of(frame, ends.len()) > 1)
+        .map(|(frame, ends)| {
+            let place = if simulated.contains_key(frame) { "simulated" } else { "real" };
+            format!("frame {frame} on {place} hosts: exit statuses {ends:?}")
+        })
+        .collect();
     let (lines, right) = real_lines(logs)?;
     let on_real_hosts = usize::try_from(done)?.saturating_sub(simulated.len());
 
     let differences: Vec<String> = audit.to_string().lines().map(str::to_owned).collect();
     let caps_passed = caps.passed().count();
     let success = usize::try_from(done)? == frames
-        && ran_twice == 0
+        && ran_twice.is_empty()
         && simulated.len() + on_real_hosts == frames
         && right == on_real_hosts
         && on_real_hosts > 0
@@ -102,6 +122,7 @@ pub(super) async fn make(
         on_simulated_hosts: simulated.len(),
         on_real_hosts,
         ran_twice,
+        not_started,
         seconds: took.as_secs_f64(),
         frames_per_second: frames as f64 / took.as_secs_f64(),
         booked_by_scheduler: dispatched(schedulers).await?,
@@ -153,7 +174,11 @@ impl fmt::Display for Summary {
         }
         writeln!(f, "frames on simulated hosts             {:>8}", self.on_simulated_hosts)?;
         writeln!(f, "frames on the real agent              {:>8}", self.on_real_hosts)?;
-        writeln!(f, "frames that ran more than once        {:>8}", self.ran_twice)?;
+        writeln!(f, "frames that ran more than once        {:>8}", self.ran_twice.len())?;
+        writeln!(f, "launches that the agent could not start{:>7}", self.not_started)?;
+        for frame in &self.ran_twice {
+            writeln!(f, "  {frame}")?;
+        }
         for (at, frames) in self.booked_by_scheduler.iter().enumerate() {
             writeln!(f, "booked by scheduler {}                 {frames:>8}", at + 1)?;
         }
