@@ -1,11 +1,11 @@
 //! Two real scheduler processes on one farm, with caps that bind, while Cuebot releases what they book: nothing runs twice, no
 //! cap is passed at any time, Cuebot never loses a deadlock, and the books are right at the end.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use testbed::auditor::{Sampler, audit};
+use testbed::auditor::{CapRecords, Sampler, audit};
 use testbed::cuebot_sim::{CuebotConfig, Generation};
 use testbed::farm_sim::{FarmConfig, Fault, HostSet, LaunchFault};
 use testbed::harness::{Harness, HarnessConfig, Scheduler};
@@ -18,7 +18,7 @@ limits: [{name: licence, max: 12}]
 shows:
   - name: alpha
     subscriptions: [{allocation: local.one, burst: 40}, {allocation: local.two, burst: 30}]
-    folders: [{name: shots, max_cores: 30}]
+    folders: [{name: shots, max_cores: 25}]
   - name: beta
     subscriptions: [{allocation: local.one, burst: 30}, {allocation: local.two, burst: 20}]
 hosts:
@@ -34,6 +34,7 @@ jobs:
       - {name: second, range: 1-60, tags: [one], command: sleep 0.2, after: [{kind: LAYER_ON_LAYER, layer: first}]}
   - name: alpha-2
     show: alpha
+    folder: shots
     layers: [{name: comp, range: 1-120, tags: [both], command: sleep 0.2, limits: [licence]}]
   - name: beta-1
     show: beta
@@ -70,35 +71,33 @@ async fn start(generation: Generation) -> (tempfile::TempDir, Harness, [Schedule
     (folder, harness, schedulers)
 }
 
-/// Frames that have succeeded, and procs.
-async fn counts(harness: &Harness) -> (i64, i64) {
-    sqlx::query_as("SELECT (SELECT count(*) FROM frame WHERE str_state = 'SUCCEEDED'), (SELECT count(*) FROM proc)")
-        .fetch_one(&harness.pool)
-        .await
-        .unwrap()
+/// Waits until every frame has succeeded and every proc is released; what then holds with any Cuebot.
+async fn finish(harness: &Harness, schedulers: &[Scheduler], limit: Duration) {
+    let done = harness.until_states("all frames succeeded", limit, |states| states.are_all("SUCCEEDED")).await;
+    let logs = || schedulers.iter().map(Scheduler::log).collect::<Vec<_>>().join("\n");
+    let states = done.unwrap_or_else(|error| panic!("{error}\n{}", logs()));
+    assert_eq!(states.total(), FRAMES);
+    harness.until_released(limit).await.unwrap();
+    assert_eq!(harness.hosts.overlaps(), []);
+    let counts = harness.cuebot.as_ref().unwrap().counts();
+    assert_eq!((counts.completions as i64, counts.deadlocks, counts.failures), (FRAMES, 0, 0), "{counts}");
 }
 
-/// Waits until every frame has succeeded and every proc is released.
-async fn finish(harness: &Harness, limit: Duration) {
-    let began = std::time::Instant::now();
-    loop {
-        let (done, procs) = counts(harness).await;
-        if done == FRAMES && procs == 0 {
-            return;
-        }
-        assert!(began.elapsed() < limit, "{done} of {FRAMES} frames done and {procs} procs left after {limit:?}");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+/// No cap was passed for an instant, and each kind was used up to its last core or frame: they were what kept work back.
+fn assert_caps_held_and_were_reached(caps: &CapRecords) {
+    let over: Vec<String> = caps.passed().map(ToString::to_string).collect();
+    assert_eq!(over, Vec::<String>::new(), "caps were passed");
+    for kind in ["subscription burst", "job max cores", "folder max cores", "limit"] {
+        let of_kind: Vec<_> = caps.caps.iter().filter(|record| record.largest.cap == kind).collect();
+        let reached = of_kind.iter().any(|record| record.largest.used == record.largest.allowed);
+        assert!(reached, "no {kind} was reached: {of_kind:?}");
     }
 }
 
 /// How many frames ran so many times.
 fn runs(harness: &Harness) -> BTreeMap<usize, usize> {
-    let mut of_frame: BTreeMap<String, usize> = BTreeMap::new();
-    for run in harness.hosts.record() {
-        *of_frame.entry(run.frame_id).or_default() += 1;
-    }
     let mut counts = BTreeMap::new();
-    for times in of_frame.into_values() {
+    for times in harness.runs_per_frame().into_values() {
         *counts.entry(times).or_default() += 1;
     }
     counts
@@ -115,20 +114,18 @@ async fn stop(harness: Harness, schedulers: [Scheduler; 2]) {
 async fn every_frame_runs_once_within_all_caps_and_cuebot_loses_no_deadlock() {
     let (_folder, harness, schedulers) = start(Generation::C).await;
     let sampler = Sampler::start(harness.pool.clone(), Duration::from_millis(50));
-    finish(&harness, Duration::from_mins(2)).await;
+    finish(&harness, &schedulers, Duration::from_mins(2)).await;
     let caps = sampler.finish().await.unwrap();
-    assert_eq!(caps.passed().count(), 0, "{caps}");
+    assert_caps_held_and_were_reached(&caps);
     assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]));
-    assert!(harness.hosts.overlaps().is_empty());
-    assert_eq!(harness.cuebot.as_ref().unwrap().counts().deadlocks, 0);
     let audit = audit(&harness.pool).await.unwrap();
     assert!(audit.is_clean(), "{audit}");
+    let mut booked = Vec::new();
     for scheduler in &schedulers {
-        assert!(
-            scheduler.metric("scheduler_frames_dispatched_total").await.unwrap() > 0.0,
-            "one of two did all the work"
-        );
+        booked.push(scheduler.metric("scheduler_frames_dispatched_total").await.unwrap());
     }
+    assert!(booked.iter().all(|frames| *frames > 0.0), "one of two did all the work: {booked:?}");
+    assert_eq!(booked.iter().sum::<f64>() as i64, FRAMES, "booked by each: {booked:?}");
     stop(harness, schedulers).await;
 }
 
@@ -136,12 +133,13 @@ async fn every_frame_runs_once_within_all_caps_and_cuebot_loses_no_deadlock() {
 async fn where_cuebot_does_not_lower_the_counters_work_goes_on_and_caps_hold_all_the_same() {
     let (_folder, harness, schedulers) = start(Generation::B1).await;
     let sampler = Sampler::start(harness.pool.clone(), Duration::from_millis(50));
-    finish(&harness, Duration::from_mins(2)).await;
+    finish(&harness, &schedulers, Duration::from_mins(2)).await;
     let caps = sampler.finish().await.unwrap();
-    assert_eq!(caps.passed().count(), 0, "{caps}");
+    assert_caps_held_and_were_reached(&caps);
     assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]));
     let audit = audit(&harness.pool).await.unwrap();
     assert!(audit.is_clean_but_for_high_counters(), "{audit}");
+    assert!(!audit.is_clean(), "this Cuebot leaves counters high, or the test shows nothing");
     let mut healed = 0.0;
     for scheduler in &schedulers {
         healed += scheduler.metric("scheduler_counters_healed_total").await.unwrap();
@@ -161,8 +159,7 @@ async fn hosts_that_refuse_drop_answers_or_hang_cost_time_and_nothing_else() {
     for (last, fault) in faults {
         harness.hosts.set_fault(std::net::Ipv4Addr::new(127, 1, 0, last), fault).await.unwrap();
     }
-    finish(&harness, Duration::from_mins(3)).await;
-    assert!(harness.hosts.overlaps().is_empty());
+    finish(&harness, &schedulers, Duration::from_mins(3)).await;
     assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]), "no frame ran twice");
     let audit = audit(&harness.pool).await.unwrap();
     assert!(audit.is_clean(), "{audit}");
@@ -172,12 +169,12 @@ async fn hosts_that_refuse_drop_answers_or_hang_cost_time_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_scheduler_that_is_told_to_stop_leaves_in_order_and_the_other_goes_on() {
     let (_folder, harness, [leaving, staying]) = start(Generation::C).await;
-    while counts(&harness).await.0 < 60 {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let limit = Duration::from_mins(2);
+    harness.until_states("some frames succeeded", limit, |states| states.of("SUCCEEDED") >= 60).await.unwrap();
     assert_eq!(leaving.stop().await.unwrap(), 0);
-    assert!(counts(&harness).await.0 < FRAMES, "it was stopped after all was done, which shows nothing");
-    finish(&harness, Duration::from_mins(2)).await;
+    let states = harness.states().await.unwrap();
+    assert!(!states.are_all("SUCCEEDED"), "it was stopped after all was done, which shows nothing");
+    finish(&harness, std::slice::from_ref(&staying), limit).await;
     assert_eq!(runs(&harness), BTreeMap::from([(1, FRAMES as usize)]));
     let audit = audit(&harness.pool).await.unwrap();
     assert!(audit.is_clean(), "{audit}");

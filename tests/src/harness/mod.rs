@@ -5,6 +5,7 @@
 //! loads its shows there and uses them, so that a studio can try it on its own test farm.
 
 pub mod scheduler;
+mod watch;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::postgres::{Options, Server};
 use crate::rqd_agent::{Agent, AgentConfig};
 
 pub use scheduler::Scheduler;
+pub use watch::States;
 
 /// An existing installation to use.
 #[derive(Clone, Debug)]
