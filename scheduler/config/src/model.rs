@@ -162,10 +162,10 @@ section! {
         /// Book in the database, and do not call the agents.
         dry_run_mode: bool = false, Kind::Flag;
         /// How long connecting to an agent may take. A key of this program's own.
-        connect_timeout: Duration = secs(10), INTERVAL;
+        connect_timeout: Duration = secs(5), INTERVAL;
         /// How long an agent may take to answer a call. A launch that was not answered in this time is unknown and is
         /// asked about. A key of this program's own.
-        call_timeout: Duration = secs(30), INTERVAL;
+        call_timeout: Duration = secs(10), INTERVAL;
         /// Launches under way at once, over all hosts. A launch is mostly waiting for the host. A key of this program's
         /// own.
         max_launches_in_flight: usize = 256, Kind::whole(1, 100_000);
