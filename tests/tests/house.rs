@@ -88,7 +88,7 @@ fn no_file_names_a_folder_of_the_machine_that_it_was_written_on() {
     for path in files {
         let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
         for (number, line) in text.lines().enumerate() {
-            // An absolute path begins a word; `src/work/` of this repository doesn't.
+            // An absolute path begins a word; a folder of this repository does not.
             let begins =
                 |(at, _): (usize, &str)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-*}".contains(c));
             if folders.iter().any(|folder| line.match_indices(folder.as_str()).any(begins)) {
