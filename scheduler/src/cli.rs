@@ -1,30 +1,42 @@
-//! The command line: as the retired scheduler's and its guide's, which differed, and `--config`.
+//! The command line: as the retired scheduler's and its guide's, which differed, and what is new here: `--config`,
+//! `--lenient-config`, and commands that ask instead of booking.
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use cue_scheduler_config::{Overrides, Sources};
 
 /// Books OpenCue's frames onto render hosts.
 #[derive(Clone, Debug, Default, Parser)]
 #[command(name = "cue-scheduler", version, about)]
 pub struct Arguments {
+    /// What to do instead of booking.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
     /// Configuration file; otherwise the one that `OPENCUE_SCHEDULER_CONFIG` names, or ~/.local/share/scheduler.yaml, or
     /// ~/.config/cue-scheduler/scheduler.yaml.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// Book in this facility only (its exact name).
-    #[arg(short, long, value_name = "NAME")]
+    #[arg(short, long, global = true, value_name = "NAME")]
     pub facility: Option<String>,
 
     /// Tags by which nothing is booked: repeated, several values, or separated by commas.
-    #[arg(short, long, alias = "ignore_tags", value_name = "TAG", value_delimiter = ',', num_args = 1..)]
+    #[arg(short, long, global = true, alias = "ignore_tags", value_name = "TAG", value_delimiter = ',', num_args = 1..)]
     pub ignore_tags: Option<Vec<String>>,
 
     /// Take unknown keys of the configuration for warnings instead of errors.
-    #[arg(long)]
+    #[arg(long, global = true)]
     pub lenient_config: bool,
+}
+
+/// What the program can do beside booking.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Read the configuration, say whether it is sound, and end: 0 if it is, 1 if not.
+    CheckConfig,
 }
 
 impl Arguments {

@@ -1,21 +1,34 @@
-//! The program: reads the command line and the configuration, and chooses the exit code.
+//! The program: reads the command line and the configuration, does what is asked, and chooses the exit code.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use cue_scheduler::app;
-use cue_scheduler::cli::Arguments;
-use cue_scheduler_config::{Config, LogFormat};
+use cue_scheduler::cli::{Arguments, Command};
+use cue_scheduler_config::{Config, Loaded, LogFormat};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let loaded = match Config::load(&Arguments::parse().sources()) {
+    let arguments = Arguments::parse();
+    let command = arguments.command.clone();
+    let loaded = match Config::load(&arguments.sources()) {
         Ok(loaded) => loaded,
         Err(errors) => {
             eprintln!("{errors}");
             return ExitCode::FAILURE;
         }
     };
+    match command {
+        None => book(loaded),
+        Some(Command::CheckConfig) => {
+            loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The scheduler itself.
+fn book(loaded: Loaded) -> ExitCode {
     let logging = &loaded.config.logging;
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(logging.level.directives()));
     match logging.format {
