@@ -14,12 +14,14 @@ use prometheus::{
     TextEncoder,
 };
 
+use crate::accounting::{self, Correction};
 use crate::booking::Refusal;
 use crate::engine;
 use crate::feed::{FeedCounts, Turn};
 use crate::launch;
 use crate::pass::PassReport;
 use crate::store::StoreError;
+use crate::store::accounting::CounterTable;
 
 /// All metrics of a scheduler.
 pub struct Metrics {
@@ -43,6 +45,7 @@ pub struct Metrics {
     booking_refused: CounterVec,
     booking_retries: CounterVec,
     counters_healed: Counter,
+    counters_reconciled: CounterVec,
     launches: CounterVec,
     pass_duration: HistogramVec,
     database_up: Gauge,
@@ -113,6 +116,11 @@ impl Metrics {
                 "scheduler_counters_healed_total",
                 "Counters that refused wrongly and were set to what procs really hold",
             )?,
+            counters_reconciled: make.counters(
+                "scheduler_counters_reconciled_total",
+                "Rows of counters that differed from their procs and were set right, by table",
+                "table",
+            )?,
             launches: make.counters("scheduler_launch_outcomes_total", "What became of launches", "outcome")?,
             pass_duration: make.histograms(
                 "scheduler_pass_duration_seconds",
@@ -148,6 +156,9 @@ impl Metrics {
         }
         for outcome in LAUNCH_OUTCOMES {
             self.launches.with_label_values(&[outcome]);
+        }
+        for table in CounterTable::ALL {
+            self.counters_reconciled.with_label_values(&[table.name()]);
         }
         for sqlstate in StoreError::RETRYABLE {
             self.booking_retries.with_label_values(&[sqlstate]);
@@ -245,6 +256,14 @@ impl engine::Observer for Metrics {
     }
 }
 
+impl accounting::Observer for Metrics {
+    fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, _took: Duration) {
+        for correction in result.iter().flatten() {
+            self.counters_reconciled.with_label_values(&[correction.table.name()]).inc();
+        }
+    }
+}
+
 impl launch::Observer for Metrics {
     fn called(&self, _booking: &Booking, outcome: &launch::Outcome, _took: Duration) {
         self.launch(match outcome {
@@ -328,6 +347,7 @@ mod tests {
                 "scheduler_clusters_sleeping gauge",
                 "scheduler_clusters_total gauge",
                 "scheduler_counters_healed_total counter",
+                "scheduler_counters_reconciled_total counter",
                 "scheduler_database_up gauge",
                 "scheduler_frames_dispatched_per_pass histogram",
                 "scheduler_job_query_duration_seconds histogram",
