@@ -120,7 +120,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let planning = Instant::now();
     let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
     for waiting in &plan.waiting {
-        *report.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
+        *report.waiting.entry(waiting.reason()).or_default() += u64::from(waiting.frames);
     }
     report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
     report.took[1] = planning.elapsed();
