@@ -70,8 +70,8 @@ impl FrameWindows {
                         name: row.str_name.into(),
                         version: row.int_version,
                     };
-                    let waited = row.waited.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                    window.frames.push_back(WaitingFrame { frame, waited: waited.unwrap_or_default(), read_at });
+                    let age = row.waited.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    window.frames.push_back(WaitingFrame { frame, waited: age.unwrap_or_default(), read_at });
                 }
             }
             for (layer, frames) in short {

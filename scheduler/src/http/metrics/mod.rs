@@ -14,6 +14,8 @@ mod register;
 mod shows;
 mod waiting;
 
+use std::fmt::Write as _;
+
 use prometheus::{
     Counter, CounterVec, Encoder as _, Error, Gauge, GaugeVec, Histogram, HistogramVec, Registry, TextEncoder,
 };
@@ -108,7 +110,8 @@ impl Metrics {
         for family in families::ALL {
             if !gathered.iter().any(|known| known.name() == family.name) {
                 let kind = kind_name(family.kind);
-                text.push_str(&format!("# HELP {0} {1}\n# TYPE {0} {kind}\n", family.name, family.help));
+                // Writing to a text can't fail.
+                let _ = write!(text, "# HELP {0} {1}\n# TYPE {0} {kind}\n", family.name, family.help);
             }
         }
         text

@@ -119,13 +119,12 @@ fn capped_table(reason: Reason) -> Option<&'static str> {
 
 impl engine::Observer for Metrics {
     fn pass_ended(&self, result: &Result<PassReport, StoreError>, took: Duration) {
-        match result {
-            Ok(report) => self.pass_ended(report),
+        if let Ok(report) = result {
+            self.pass_ended(report);
+        } else {
             // A pass fails only while it reads.
-            Err(_) => {
-                self.job_query_duration.observe(took.as_secs_f64());
-                self.pass_terminated.with_label_values(&["query_error"]).inc();
-            }
+            self.job_query_duration.observe(took.as_secs_f64());
+            self.pass_terminated.with_label_values(&["query_error"]).inc();
         }
     }
 

@@ -71,5 +71,7 @@ fn for_each_closed(family: &Family, show: impl Fn(&[&str])) {
             .flat_map(|before| values.iter().map(move |value| [before.as_slice(), &[*value]].concat()))
             .collect();
     }
-    combinations.iter().for_each(|values| show(values));
+    for values in &combinations {
+        show(values);
+    }
 }

@@ -39,13 +39,13 @@ fn every_family_is_there_from_the_start_with_each_value_of_its_labels() {
 fn the_names_of_shows_are_those_that_are_managed() {
     let metrics = Metrics::new().unwrap();
     let shows = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<BTreeSet<Arc<str>>>();
-    let shown = || {
+    let now_there = || {
         let text = metrics.text();
         series(&text, "scheduler_frames_dispatched_total").into_iter().map(str::to_owned).collect::<Vec<_>>()
     };
     metrics.reloaded(&shows(&["alpha", "odd \"name\"\n"]));
     assert_eq!(
-        shown(),
+        now_there(),
         [
             r#"scheduler_frames_dispatched_total{show_name="alpha"} 0"#,
             r#"scheduler_frames_dispatched_total{show_name="odd \"name\"\n"} 0"#,
@@ -54,9 +54,9 @@ fn the_names_of_shows_are_those_that_are_managed() {
     metrics.per_show.frames_dispatched(&"alpha".into(), 3);
     metrics.per_show.frames_dispatched(&"beta".into(), 1);
     metrics.reloaded(&shows(&["alpha"]));
-    assert_eq!(shown(), [r#"scheduler_frames_dispatched_total{show_name="alpha"} 3"#]);
+    assert_eq!(now_there(), [r#"scheduler_frames_dispatched_total{show_name="alpha"} 3"#]);
     metrics.reloaded(&shows(&[]));
-    assert!(shown().is_empty());
+    assert!(now_there().is_empty());
 }
 
 #[test]
