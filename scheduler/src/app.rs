@@ -14,6 +14,7 @@ use cue_scheduler_config::{Config, Loaded, Strategy};
 use cue_scheduler_core::cluster::ChunkSizes;
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::FacilityId;
+use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
 use cue_scheduler_core::run_frame::MemoryFactors;
 use rand::RngExt as _;
@@ -304,6 +305,14 @@ impl Observer for Reporter {
             }
             Err(error) => tracing::warn!("a pass failed: {}", chain(error)),
         }
+    }
+
+    fn reloaded(&self, shows: &BTreeSet<Arc<str>>) {
+        self.metrics.reloaded(shows);
+    }
+
+    fn came_round(&self, kinds: &BTreeSet<TagKind>, took: Duration) {
+        self.metrics.came_round(kinds, took);
     }
 
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {

@@ -15,3 +15,4 @@ pub mod launch;
 pub mod pass;
 pub mod snapshot;
 pub mod store;
+pub mod tally;

@@ -3,15 +3,16 @@
 //! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
 //! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::id::{HostId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::Snapshot;
+use cue_scheduler_core::snapshot::{Job, JobIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -21,6 +22,7 @@ use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
+use crate::tally::{LayerOutcomes, Tally};
 
 /// What passes are made with; shared by all.
 pub struct PassContext {
@@ -50,22 +52,32 @@ pub struct PassReport {
     pub layers: usize,
     /// Jobs of those layers, by show name.
     pub jobs: BTreeMap<Arc<str>, usize>,
+    /// Those of which some layer was planned, by show name.
+    pub jobs_planned: BTreeMap<Arc<str>, usize>,
     /// Hosts that were read.
     pub hosts: usize,
     /// Frames that the plan placed.
     pub planned: usize,
     /// Frames that were booked, by show name.
     pub booked: BTreeMap<Arc<str>, usize>,
-    /// Frames that were booked, by the kind of tag by which they matched.
+    /// Frames that were booked, by the kind of tag by which they matched; with 0 for kinds under which work only waited.
     pub booked_by_kind: BTreeMap<TagKind, usize>,
     /// How long each booked frame had waited.
     pub waited: Vec<Duration>,
+    /// What became of the layers that looked for hosts.
+    pub layer_outcomes: LayerOutcomes,
     /// Frames left waiting, by reason.
     pub waiting: BTreeMap<Reason, u64>,
+    /// Layers left waiting, by reason.
+    pub waiting_layers: BTreeMap<Reason, usize>,
     /// Frames that the database refused.
     pub refusals: Refusals,
     /// Transactions that were repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
+    /// Scores of the hosts that the plan chose, where its strategy has scores.
+    pub scores: Vec<f64>,
+    /// Chunks that were given up after their last try.
+    pub given_up: usize,
     /// Counters that were set right.
     pub healed: u32,
     /// How long reading, planning and booking took.
@@ -102,6 +114,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let mut report = PassReport { pool: reader.pool.name.to_string(), ..PassReport::default() };
 
     let mut snapshot = reader.read(&context.store).await?;
+    count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
     {
         let launches = context.launches.lock().await;
         snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
@@ -112,27 +125,44 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
-    for job in &snapshot.jobs {
-        *report.jobs.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
+    let planned: BTreeSet<JobIx> = snapshot.layers.iter().map(|layer| layer.job).collect();
+    count_jobs(&mut report.jobs_planned, &snapshot, planned.into_iter().map(|at| &snapshot[at]));
+    for kind in snapshot.layers.iter().filter_map(|layer| reader.pool.kind_of(&layer.tags)) {
+        report.booked_by_kind.entry(kind).or_default();
     }
     report.took[0] = began.elapsed();
 
     let planning = Instant::now();
     let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
     for waiting in &plan.waiting {
-        *report.waiting.entry(waiting.reason()).or_default() += u64::from(waiting.frames);
+        let reason = waiting.reason();
+        *report.waiting.entry(reason).or_default() += u64::from(waiting.frames);
+        *report.waiting_layers.entry(reason).or_default() += 1;
     }
     report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
     report.took[1] = planning.elapsed();
 
     let booking = Instant::now();
+    let mut tally = Tally::of(&plan);
     if !plan.placements.is_empty() {
-        let chunks = prepare(context, reader, &snapshot, &plan).await?;
-        carry_out(context, reader, chunks, &mut report).await;
+        match prepare(context, reader, &snapshot, &plan).await {
+            Ok(cut) => carry_out(context, reader, cut, &mut report, &mut tally).await,
+            Err(error) => {
+                plan.placements.iter().for_each(|placement| tally.failed(placement.layer));
+                report.failed = Some(error);
+            }
+        }
     }
+    report.layer_outcomes = tally.outcomes(&snapshot);
     report.took[2] = booking.elapsed();
     reader.keep(snapshot);
     Ok(report)
+}
+
+fn count_jobs<'s>(by_show: &mut BTreeMap<Arc<str>, usize>, snapshot: &Snapshot, jobs: impl Iterator<Item = &'s Job>) {
+    for job in jobs {
+        *by_show.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
+    }
 }
 
 /// Reads what the placed layers' frames are and how they are launched, and cuts the plan into chunks.
@@ -154,8 +184,18 @@ async fn prepare(
 }
 
 /// Books the chunks, some at a time, and launches what is booked.
-async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, report: &mut PassReport) {
-    let Cut { chunks, frames } = plan;
+async fn carry_out(
+    context: &PassContext,
+    reader: &mut PoolReader,
+    plan: Cut,
+    report: &mut PassReport,
+    tally: &mut Tally,
+) {
+    let Cut { chunks, frames, unlaunchable, missing } = plan;
+    for layer in unlaunchable {
+        tally.failed(layer);
+    }
+    report.refusals.add(Refusal::FrameTaken, missing);
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
@@ -163,7 +203,7 @@ async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, re
             let frames: Vec<_> = booked
                 .bookings
                 .iter()
-                .map(|booking| (booking.hold.frame.clone(), booking.hold.show_name.clone()))
+                .map(|Booking { hold, .. }| (hold.frame.clone(), hold.host.clone(), hold.show_name.clone()))
                 .collect();
             if let Some((launcher, tasks)) = &context.launch
                 && !booked.bookings.is_empty()
@@ -177,16 +217,16 @@ async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, re
     while let Some(result) = results.next().await {
         match result {
             Ok((layers, booked_frames, booked)) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
-                for (frame, show) in booked_frames {
+                for (frame, host, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
                         *report.booked_by_kind.entry(known.kind).or_default() += 1;
-                        let waited = u64::try_from(now - known.waiting_since).unwrap_or(0);
-                        report.waited.push(Duration::from_millis(waited));
+                        report.waited.push(known.waited + known.read_at.elapsed());
+                        tally.booked(known.layer, host);
                     }
                 }
                 let Booked { refusals, retries, healed, .. } = booked;
+                report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
                 if refusals.iter().next().is_some() {
                     for layer in &layers {
                         reader.windows.forget(layer);

@@ -67,6 +67,19 @@ impl Reason {
         Self::Refused,
     ];
 
+    /// Whether no host took a frame, though caps and bounds allowed one.
+    pub fn is_about_hosts(self) -> bool {
+        matches!(
+            self,
+            Self::NoHostWithTag
+                | Self::NoHostWithOs
+                | Self::NoHostForUnthreaded
+                | Self::NoHostLargeEnough
+                | Self::HostsBusy
+                | Self::HostsQuarantined
+        )
+    }
+
     /// The label for metrics and the API.
     pub fn label(self) -> &'static str {
         match self {

@@ -79,7 +79,7 @@ pub struct WindowRow {
     pub pk_frame: String,
     pub str_name: String,
     pub int_version: Option<i32>,
-    pub waiting_since: Option<i64>,
+    pub waited: Option<f64>,
 }
 
 /// What a `RunFrame` is built from.
