@@ -5,8 +5,8 @@
 //! connections close. All of it within `scheduler.drain_timeout`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::accounting::{self, Correction};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
-use crate::feed::{Feed, FeedCounts, Pace, Scope};
+use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill};
 use crate::http::{self, Metrics, Readiness};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::pass::{PassContext, PassReport};
@@ -274,11 +274,31 @@ struct Reporter {
     readiness: Readiness,
     frames: AtomicU64,
     capped: AtomicU64,
+    /// What forbids booking, as it was told last.
+    standstill: std::sync::Mutex<Option<Standstill>>,
 }
 
 impl Reporter {
     fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
-        Self { metrics, readiness, frames: AtomicU64::new(0), capped: AtomicU64::new(0) }
+        Self {
+            metrics,
+            readiness,
+            frames: AtomicU64::new(0),
+            capped: AtomicU64::new(0),
+            standstill: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Tells once what forbids booking, and once that it is over.
+    fn tell_standstill(&self, now: Option<Standstill>) {
+        let mut told = self.standstill.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            match now {
+                Some(cause) => tracing::warn!("nothing is booked: {cause}"),
+                None => tracing::info!("booking goes on: what forbade it is gone"),
+            }
+            *told = now;
+        }
     }
 }
 
@@ -318,11 +338,12 @@ impl Observer for Reporter {
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {
         self.metrics.scanned(result, took);
         match result {
-            Ok(_) => {
+            Ok(counts) => {
                 if self.readiness.missing().is_some() {
                     tracing::info!("ready");
                 }
                 self.readiness.ready();
+                self.tell_standstill(counts.standstill);
             }
             Err(error) => {
                 let text = format!("database: {}", chain(error));
