@@ -293,9 +293,10 @@ impl Reporter {
     fn tell_standstill(&self, now: Option<Standstill>) {
         let mut told = self.standstill.lock().unwrap_or_else(PoisonError::into_inner);
         if *told != now {
-            match now {
-                Some(cause) => tracing::warn!("nothing is booked: {cause}"),
-                None => tracing::info!("booking goes on: what forbade it is gone"),
+            if let Some(cause) = now {
+                tracing::warn!("nothing is booked: {cause}");
+            } else {
+                tracing::info!("booking goes on: what forbade it is gone");
             }
             *told = now;
         }

@@ -72,7 +72,7 @@ impl Store {
             .fetch_one(&self.pool)
             .await
             .map_err(StoreError::during("asking what the schema has"))?;
-        self.schema.learn(&standing);
+        self.schema.learn(standing);
         Ok(standing)
     }
 

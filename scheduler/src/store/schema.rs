@@ -21,7 +21,7 @@ struct Lacks {
 
 impl Schema {
     /// Takes in what was found.
-    pub(super) fn learn(&self, found: &StandingRow) {
+    pub(super) fn learn(&self, found: StandingRow) {
         self.0.start_after.store(!found.start_after, Ordering::Relaxed);
     }
 
