@@ -1,7 +1,9 @@
 //! One turn of one pool: snapshot → plan → book → launch → report. The only file that knows the order.
 //!
 //! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
-//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
+//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed. What the database
+//! refuses heals the snapshot, and what is left is planned and booked again at once, so that no frame waits behind a host
+//! that refused it. Where nothing is refused there is one round, and nothing is read twice.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use cue_scheduler_core::domain::id::{HostId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::landing::{Landed, Truth, settle};
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
 use cue_scheduler_core::snapshot::Snapshot;
@@ -16,11 +19,14 @@ use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, book, cut};
+use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusals, book, cut};
 use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
+
+/// How often a pass plans. Refusals of a second round are rare: they take somebody who is faster twice.
+const ROUNDS: usize = 4;
 
 /// What passes are made with; shared by all.
 pub struct PassContext {
@@ -52,7 +58,7 @@ pub struct PassReport {
     pub jobs: BTreeMap<Arc<str>, usize>,
     /// Hosts that were read.
     pub hosts: usize,
-    /// Frames that the plan placed.
+    /// Frames that the plans of the pass placed; one that was refused and placed again counts twice.
     pub planned: usize,
     /// Frames that were booked, by show name.
     pub booked: BTreeMap<Arc<str>, usize>,
@@ -60,10 +66,12 @@ pub struct PassReport {
     pub booked_by_kind: BTreeMap<TagKind, usize>,
     /// How long each booked frame had waited.
     pub waited: Vec<Duration>,
-    /// Frames left waiting, by reason.
+    /// Frames that the last plan left waiting, by reason.
     pub waiting: BTreeMap<Reason, u64>,
     /// Frames that the database refused.
     pub refusals: Refusals,
+    /// The last plan was refused in part, and the pass had no further round to plan the rest again.
+    pub unsettled: bool,
     /// Transactions that were repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
     /// Counters that were set right.
@@ -80,15 +88,24 @@ impl PassReport {
         self.booked.values().sum()
     }
 
+    /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
+    fn planned_anew(&mut self, plan: &Plan) {
+        self.unsettled = false;
+        self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
+        self.waiting.clear();
+        for waiting in &plan.waiting {
+            *self.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
+        }
+    }
+
     /// When to come again.
     pub fn turn(&self) -> Turn {
-        let lost = [Refusal::FrameTaken, Refusal::FrameChanged, Refusal::HostFull, Refusal::ProcExists];
         let waiting = self.waiting.values().sum::<u64>() > 0;
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0)) {
+        } else if self.frames() > 0 && (!waiting || self.unsettled) {
             Turn::Again
         } else {
             Turn::Saturated
@@ -106,10 +123,6 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         let launches = context.launches.lock().await;
         snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
     }
-    if let Some((launcher, _)) = &context.launch {
-        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
-        snapshot.hosts.retain(|host| !paused.contains(&host.id));
-    }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {
@@ -117,22 +130,57 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     }
     report.took[0] = began.elapsed();
 
-    let planning = Instant::now();
-    let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
-    for waiting in &plan.waiting {
-        *report.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
-    }
-    report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
-    report.took[1] = planning.elapsed();
+    for _ in 0..ROUNDS {
+        leave_out_paused(context, &mut snapshot);
+        let planning = Instant::now();
+        let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
+        report.planned_anew(&plan);
+        report.took[1] += planning.elapsed();
+        if plan.placements.is_empty() {
+            break;
+        }
 
-    let booking = Instant::now();
-    if !plan.placements.is_empty() {
-        let chunks = prepare(context, reader, &snapshot, &plan).await?;
-        carry_out(context, reader, chunks, &mut report).await;
+        let booking = Instant::now();
+        let Outcome { landed, truths } = carry_out(context, reader, &snapshot, &plan, &mut report).await?;
+        report.took[2] += booking.elapsed();
+        if truths.is_empty() || report.failed.is_some() {
+            break;
+        }
+        settle(&mut snapshot, &plan, &landed, &truths);
+        report.unsettled = true;
     }
-    report.took[2] = booking.elapsed();
     reader.keep(snapshot);
     Ok(report)
+}
+
+/// Hosts that don't answer are not planned for; the launches of an earlier round may have shown more of them.
+fn leave_out_paused(context: &PassContext, snapshot: &mut Snapshot) {
+    if let Some((launcher, _)) = &context.launch {
+        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
+        snapshot.hosts.retain(|host| !paused.contains(&host.id));
+    }
+}
+
+/// What became of a plan.
+#[derive(Default)]
+struct Outcome {
+    landed: Vec<Landed>,
+    truths: Vec<Truth>,
+}
+
+/// Books a plan and launches what is booked.
+async fn carry_out(
+    context: &PassContext,
+    reader: &mut PoolReader,
+    snapshot: &Snapshot,
+    plan: &Plan,
+    report: &mut PassReport,
+) -> Result<Outcome, StoreError> {
+    let chunks = prepare(context, reader, snapshot, plan).await?;
+    let mut outcome = Outcome::default();
+    outcome.truths.extend(chunks.unlaunchable.iter().cloned().map(Truth::LayerOut));
+    book_chunks(context, reader, chunks, report, &mut outcome).await;
+    Ok(outcome)
 }
 
 /// Reads what the placed layers' frames are and how they are launched, and cuts the plan into chunks.
@@ -154,8 +202,14 @@ async fn prepare(
 }
 
 /// Books the chunks, some at a time, and launches what is booked.
-async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, report: &mut PassReport) {
-    let Cut { chunks, frames } = plan;
+async fn book_chunks(
+    context: &PassContext,
+    reader: &mut PoolReader,
+    plan: Cut,
+    report: &mut PassReport,
+    outcome: &mut Outcome,
+) {
+    let Cut { chunks, frames, .. } = plan;
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
@@ -186,7 +240,9 @@ async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, re
                         report.waited.push(Duration::from_millis(waited));
                     }
                 }
-                let Booked { refusals, retries, healed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, healed, .. } = booked;
+                outcome.landed.extend(landed);
+                outcome.truths.extend(truths);
                 if refusals.iter().next().is_some() {
                     for layer in &layers {
                         reader.windows.forget(layer);

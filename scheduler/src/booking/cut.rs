@@ -4,7 +4,7 @@
 //! frames of one job would wait for each other at the job's rows. Each chunk may claim other frames of a layer than
 //! the chunks before it, and a few more than it needs, to have some where others are taken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
@@ -35,6 +35,8 @@ pub struct Cut {
     pub chunks: Vec<Chunk>,
     /// What is to be known of a frame when it is booked.
     pub frames: HashMap<FrameId, Known>,
+    /// Layers of the plan that can't be launched and are in no chunk.
+    pub unlaunchable: BTreeSet<LayerId>,
 }
 
 /// What metrics want to know of a frame.
@@ -112,6 +114,7 @@ impl Cutter<'_> {
         let (Some(template), Some(window)) =
             (self.launchable.templates.get(&layer.id), self.launchable.windows.get(&layer.id))
         else {
+            self.cut.unlaunchable.insert(layer.id.clone());
             return false;
         };
         let tags = &self.snapshot[placement.host].tags;
@@ -135,6 +138,7 @@ impl Cutter<'_> {
         let mut chunk = Chunk {
             show: right.show.clone(),
             show_name: right.show_name.clone(),
+            alloc: right.alloc.clone(),
             layers: Vec::new(),
             hosts: Vec::new(),
             slots: Vec::with_capacity(open.slots.len()),
@@ -178,7 +182,7 @@ mod tests {
     use cue_scheduler_core::domain::cap::{Budget, Cap};
     use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
     use cue_scheduler_core::run_frame::{FrameRef, LaunchSource};
-    use cue_scheduler_core::snapshot::{Folder, FolderIx, Host, Job, Layer, Subscription};
+    use cue_scheduler_core::snapshot::{Folder, FolderIx, Given, Host, Job, Layer, Subscription};
 
     use super::*;
 
@@ -186,7 +190,12 @@ mod tests {
     fn farm(frames: &[u32]) -> (Snapshot, Plan, Launchable) {
         let free = Budget { cap: Cap::Unlimited, used: 0 };
         let mut snapshot = Snapshot {
-            subscriptions: vec![Subscription { show: "s".into(), show_name: "show".into(), cores: free }],
+            subscriptions: vec![Subscription {
+                show: "s".into(),
+                show_name: "show".into(),
+                alloc: "a".into(),
+                cores: free,
+            }],
             folders: vec![Folder { id: "f".into(), cores: free, gpus: free }],
             hosts: vec![Host {
                 id: "h".into(),
@@ -229,6 +238,7 @@ mod tests {
                 services: Vec::new(),
                 limits: Vec::new(),
                 waiting: *frames,
+                given: Given::default(),
             });
             let size = Resources { cores: Centicores::CORE, ..Resources::default() };
             plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames });
@@ -298,6 +308,7 @@ mod tests {
         let cut = cut(&snapshot, &plan, &launchable, 100);
         assert_eq!(sizes(&cut), [5]);
         assert_eq!(cut.chunks[0].layers[0].id, LayerId::from("l1"));
+        assert_eq!(cut.unlaunchable, BTreeSet::from([LayerId::from("l0")]));
     }
 
     #[test]

@@ -27,6 +27,11 @@ pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
     planner.plan
 }
 
+/// What a bound of the pass leaves after its earlier rounds.
+fn left(bound: Option<u32>, given: u32) -> u32 {
+    bound.map_or(u32::MAX, |bound| bound.saturating_sub(given))
+}
+
 struct Planner<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
@@ -58,8 +63,8 @@ impl<'a> Planner<'a> {
             layer,
             ask,
             waiting: layer.waiting,
-            frames: self.policy.frames_per_layer.unwrap_or(u32::MAX),
-            hosts: self.policy.hosts_per_layer.unwrap_or(u32::MAX),
+            frames: left(self.policy.frames_per_layer, layer.given.frames),
+            hosts: left(self.policy.hosts_per_layer, layer.given.hosts),
         };
         let shelves = self.shelves(&turn);
         let mut search = match &shelves {
