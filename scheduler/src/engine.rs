@@ -3,9 +3,11 @@
 //! One task owns the feed. It starts passes and takes their reports; passes run beside each other and never start anything
 //! themselves. On a stop nothing new begins, and what has begun ends by itself: a transaction is not a thing to cancel midway.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cue_scheduler_core::domain::tag::TagKind;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,10 @@ pub trait Observer: Send + Sync {
     fn pass_ended(&self, result: &Result<PassReport, StoreError>, took: Duration);
     /// An awake scan ended.
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration);
+    /// The clusters were read anew: the names of the managed shows.
+    fn reloaded(&self, _shows: &BTreeSet<Arc<str>>) {}
+    /// A pool has its turn again and had work all the time since the turn before, under these kinds of tags.
+    fn came_round(&self, _kinds: &BTreeSet<TagKind>, _took: Duration) {}
 }
 
 /// How often and how much at once.
@@ -99,6 +105,9 @@ impl Engine {
                 break;
             };
             let (context, observer) = (self.context.clone(), self.observer.clone());
+            if let Some(took) = turned.came_round {
+                observer.came_round(&turned.kinds, took);
+            }
             passes.spawn(async move {
                 let began = Instant::now();
                 let result = pass(&context, &mut *turned.reader.lock().await).await;
@@ -120,7 +129,10 @@ impl Engine {
 
     async fn reload(&mut self) {
         match self.feed.reload(&self.context.store).await {
-            Ok(()) => tracing::debug!("cluster set reloaded: {} pools", self.feed.pool_count()),
+            Ok(()) => {
+                tracing::debug!("cluster set reloaded: {} pools", self.feed.pool_count());
+                self.observer.reloaded(self.feed.shows());
+            }
             Err(error) => tracing::warn!("cluster reload failed, the old set stays: {}", chain(&error)),
         }
     }

@@ -87,14 +87,23 @@ pub enum Truth {
     ShowOut(ShowId),
 }
 
+/// What became of a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Landing {
+    /// What was booked.
+    pub landed: Vec<Landed>,
+    /// What was found out where something was refused; empty if nothing was.
+    pub truths: Vec<Truth>,
+}
+
 /// Takes into the snapshot what became of its plan. Positions of hosts change.
-pub fn settle(snapshot: &mut Snapshot, plan: &Plan, landed: &[Landed], truths: &[Truth]) {
+pub fn settle(snapshot: &mut Snapshot, plan: &Plan, landing: &Landing) {
     let mut settling = Settling::new(snapshot, plan);
     settling.count_tries(plan);
-    for frame in landed {
+    for frame in &landing.landed {
         settling.book(frame);
     }
-    for truth in truths {
+    for truth in &landing.truths {
         settling.believe(truth);
     }
     let out = settling.out;
@@ -286,7 +295,7 @@ mod tests {
     fn again(mut farm: Farm, landed: &[Landed], truths: &[Truth]) -> Outcome {
         let first = plan(&farm.0, &policy());
         assert_eq!(Outcome::of(&farm.0, &first).booked(), [("layer", "tight", 2, 4)]);
-        settle(&mut farm.0, &first, landed, truths);
+        settle(&mut farm.0, &first, &Landing { landed: landed.to_vec(), truths: truths.to_vec() });
         farm.plan()
     }
 

@@ -145,14 +145,16 @@ impl Refusals {
     /// Counts `frames` more.
     pub fn add(&mut self, refusal: Refusal, frames: usize) {
         if frames > 0 {
-            *self.0.entry(refusal).or_default() += frames as u32;
+            let count = self.0.entry(refusal).or_default();
+            *count = count.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
         }
     }
 
     /// Adds all of another's.
     pub fn merge(&mut self, other: &Self) {
         for (refusal, frames) in &other.0 {
-            *self.0.entry(*refusal).or_default() += frames;
+            let count = self.0.entry(*refusal).or_default();
+            *count = count.saturating_add(*frames);
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Feed {
     read: Arc<ReadSettings>,
     clusters: Vec<Cluster>,
     pools: Vec<PoolState>,
+    /// Names of the managed shows that may use an allocation.
+    shows: BTreeSet<Arc<str>>,
     /// Where the round robin stands.
     position: usize,
 }
@@ -67,10 +69,14 @@ struct PoolState {
     reader: Arc<Mutex<PoolReader>>,
     /// Positions in the last scan of the work that concerns the pool.
     work: Vec<usize>,
+    /// The kinds of tags by which that work asks for the pool's hosts.
+    kinds: BTreeSet<TagKind>,
     /// Fingerprint of that work, to see that something is new.
     seen: u64,
     due: Option<Instant>,
     in_flight: bool,
+    /// When its last turn began, if it hasn't slept since.
+    turned: Option<Instant>,
 }
 
 /// A pool whose turn it is.
@@ -79,6 +85,10 @@ pub struct Turned {
     pub at: PoolAt,
     /// Its reader.
     pub reader: Arc<Mutex<PoolReader>>,
+    /// The kinds of tags by which the waiting work asks for its hosts.
+    pub kinds: BTreeSet<TagKind>,
+    /// Since its turn before, if work waited all the time.
+    pub came_round: Option<Duration>,
 }
 
 /// Identifies a pool's turn: a reload may have replaced the pools while it was in flight.
@@ -96,12 +106,14 @@ pub struct FeedCounts {
     pub sleeping: usize,
     /// (show, facility, tag list) triples with work.
     pub tags: usize,
+    /// Names of the pools that have work.
+    pub awake_pools: BTreeSet<Arc<str>>,
 }
 
 impl Feed {
     /// A feed without pools; reload it first.
     pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
-        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), position }
+        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), shows: BTreeSet::new(), position }
     }
 
     /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
@@ -121,12 +133,10 @@ impl Feed {
                 })
             })
             .collect();
-        let rights: Vec<Right> = store
-            .subscriptions(facility)
-            .await?
-            .into_iter()
-            .map(|row| Right { show: row.show, alloc: row.alloc })
-            .collect();
+        let subscriptions = store.subscriptions(facility).await?;
+        self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
+        let rights: Vec<Right> =
+            subscriptions.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
         let mut old = std::mem::take(&mut self.pools);
         for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
@@ -135,9 +145,11 @@ impl Feed {
                 reader: Arc::new(Mutex::new(PoolReader::new(pool.clone(), self.read.clone()))),
                 pool,
                 work: Vec::new(),
+                kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
                 in_flight: false,
+                turned: None,
             }));
         }
         Ok(())
@@ -168,6 +180,12 @@ impl Feed {
             active,
             sleeping: self.clusters.len() - active,
             tags: work.len(),
+            awake_pools: self
+                .pools
+                .iter()
+                .filter(|state| !state.work.is_empty())
+                .map(|state| state.pool.name.clone())
+                .collect(),
         })
     }
 
@@ -184,7 +202,13 @@ impl Feed {
             let state = &mut self.pools[at];
             state.in_flight = true;
             state.due = None;
-            return Some(Turned { at: PoolAt(state.pool.clone()), reader: state.reader.clone() });
+            let before = state.turned.replace(now);
+            return Some(Turned {
+                at: PoolAt(state.pool.clone()),
+                reader: state.reader.clone(),
+                kinds: state.kinds.clone(),
+                came_round: before.map(|before| now.saturating_duration_since(before)),
+            });
         }
         None
     }
@@ -213,6 +237,11 @@ impl Feed {
         self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
     }
 
+    /// The names of the managed shows that may use an allocation, as of the last reload.
+    pub fn shows(&self) -> &BTreeSet<Arc<str>> {
+        &self.shows
+    }
+
     /// How many pools there are.
     pub fn pool_count(&self) -> usize {
         self.pools.len()
@@ -224,9 +253,12 @@ impl PoolState {
         let mut hasher = DefaultHasher::new();
         let mut starts_in: Option<Duration> = None;
         self.work.clear();
-        for (at, work) in work.iter().enumerate().filter(|(_, work)| work.concerns(&self.pool)) {
+        self.kinds.clear();
+        for (at, work) in work.iter().enumerate() {
+            let Some(kind) = work.concerns(&self.pool) else { continue };
             if work.frames > 0 {
                 self.work.push(at);
+                self.kinds.insert(kind);
                 (work.show.as_str(), &work.tags, work.frames).hash(&mut hasher);
             }
             starts_in = starts_in.into_iter().chain(work.starts_in).min();
@@ -234,6 +266,7 @@ impl PoolState {
         let seen = hasher.finish();
         if self.work.is_empty() {
             // It sleeps; the earliest delayed work wakes it by itself.
+            self.turned = None;
             self.due = starts_in.map(|pause| now + pause);
         } else if seen != self.seen {
             self.due = Some(now);
@@ -265,10 +298,19 @@ mod tests {
                 alloc: format!("a{at}").into(),
                 name: format!("a{at}").into(),
                 shows: BTreeSet::from(["s".into()]),
-                tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+                tags: tags.iter().map(|tag| (Arc::from(*tag), TagKind::Alloc)).collect(),
             };
             let reader = Arc::new(Mutex::new(PoolReader::new(pool.clone(), read.clone())));
-            feed.pools.push(PoolState { pool, reader, work: Vec::new(), seen: 0, due: None, in_flight: false });
+            feed.pools.push(PoolState {
+                pool,
+                reader,
+                work: Vec::new(),
+                kinds: BTreeSet::new(),
+                seen: 0,
+                due: None,
+                in_flight: false,
+                turned: None,
+            });
         }
         feed
     }

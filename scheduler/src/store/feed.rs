@@ -29,6 +29,8 @@ pub struct SubscriptionRow {
     /// The show.
     #[sqlx(rename = "pk_show", try_from = "String")]
     pub show: ShowId,
+    /// Its name.
+    pub show_name: String,
     /// The allocation.
     #[sqlx(rename = "pk_alloc", try_from = "String")]
     pub alloc: AllocId,

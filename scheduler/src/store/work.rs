@@ -46,6 +46,7 @@ pub struct LayerRow {
 pub struct LimitRow {
     pub pk_layer: String,
     pub pk_limit_record: String,
+    pub limit_name: String,
     pub max_value: Option<i64>,
     pub running: i64,
 }
@@ -78,7 +79,7 @@ pub struct WindowRow {
     pub pk_frame: String,
     pub str_name: String,
     pub int_version: Option<i32>,
-    pub waiting_since: Option<i64>,
+    pub waited: Option<f64>,
 }
 
 /// What a `RunFrame` is built from.

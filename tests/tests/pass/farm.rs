@@ -52,7 +52,7 @@ impl Farm {
             alloc: loaded.allocations["local.general"].as_str().into(),
             name: "local.general".into(),
             shows: BTreeSet::new(),
-            tags: BTreeSet::new(),
+            tags: BTreeMap::new(),
         };
         let reader = PoolReader::new(of_pool, Arc::new(settings));
         Self { pool, context, reader }
