@@ -16,6 +16,7 @@ use cue_scheduler_core::domain::tag::TagKind;
 use tokio::sync::Mutex;
 
 use crate::snapshot::{PoolReader, ReadSettings};
+use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
 
 /// How often a pool is looked at.
@@ -119,20 +120,7 @@ impl Feed {
     /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
     pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
         let facility = self.scope.facility.as_ref();
-        let tags: Vec<AllocTag> = store
-            .tags(facility)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                Some(AllocTag {
-                    facility: row.facility,
-                    alloc: row.alloc,
-                    alloc_name: row.alloc_name.into(),
-                    tag: row.tag.into(),
-                    kind: TagKind::from_column(&row.kind)?,
-                })
-            })
-            .collect();
+        let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let subscriptions = store.subscriptions(facility).await?;
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =
