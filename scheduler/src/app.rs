@@ -97,12 +97,8 @@ pub fn engine(
     observer: Arc<dyn Observer>,
 ) -> Engine {
     let queue = &config.queue;
-    let ignored_tags: BTreeSet<String> = config.scheduler.ignore_tags.iter().cloned().collect();
-    let read = Arc::new(ReadSettings {
-        host_staleness: config.host_cache.host_staleness_threshold,
-        host_interval: config.host_cache.monitoring_interval,
-        ignored_tags: ignored_tags.clone(),
-    });
+    let read = Arc::new(read_settings(config));
+    let ignored_tags = read.ignored_tags.clone();
     let chunks =
         ChunkSizes { manual: queue.manual_tags_chunk_size as usize, hostname: queue.hostname_tags_chunk_size as usize };
     let pace =
@@ -135,6 +131,15 @@ pub fn engine(
     }
 }
 
+/// How pools are read.
+pub(crate) fn read_settings(config: &Config) -> ReadSettings {
+    ReadSettings {
+        host_staleness: config.host_cache.host_staleness_threshold,
+        host_interval: config.host_cache.monitoring_interval,
+        ignored_tags: config.scheduler.ignore_tags.iter().cloned().collect(),
+    }
+}
+
 /// How work is placed. E-PVM is not offered yet, and a scheduler that takes the setting and does something else would be worse
 /// than one that does not start.
 pub fn policy(config: &Config) -> anyhow::Result<Policy> {
@@ -158,7 +163,7 @@ fn kb(bytes: u64) -> Kb {
     Kb(i64::try_from(bytes / 1024).unwrap_or(i64::MAX))
 }
 
-fn target(config: &Config) -> Target {
+pub(crate) fn target(config: &Config) -> Target {
     let database = &config.database;
     let facility = config.scheduler.facility.as_deref().unwrap_or("*");
     let id: u32 = rand::rng().random();

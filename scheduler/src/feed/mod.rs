@@ -18,6 +18,7 @@ use cue_scheduler_core::domain::tag::TagKind;
 use tokio::sync::Mutex;
 
 use crate::snapshot::{PoolReader, ReadSettings};
+use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
 use standstill::Lookout;
 
@@ -139,20 +140,7 @@ impl Feed {
             return Ok(());
         }
         let facility = self.scope.facility.as_ref();
-        let tags: Vec<AllocTag> = store
-            .tags(facility)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                Some(AllocTag {
-                    facility: row.facility,
-                    alloc: row.alloc,
-                    alloc_name: row.alloc_name.into(),
-                    tag: row.tag.into(),
-                    kind: TagKind::from_column(&row.kind)?,
-                })
-            })
-            .collect();
+        let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let subscriptions = store.subscriptions(facility).await?;
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =

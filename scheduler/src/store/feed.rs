@@ -1,6 +1,8 @@
 //! Reads of the feed: the facility, the tags and subscriptions that make clusters and pools, the awake scan.
 
+use cue_scheduler_core::cluster::AllocTag;
 use cue_scheduler_core::domain::id::{AllocId, FacilityId, ShowId};
+use cue_scheduler_core::domain::tag::TagKind;
 
 use super::{Store, StoreError, sql};
 
@@ -21,6 +23,19 @@ pub struct TagRow {
     /// Its kind, as stored.
     #[sqlx(rename = "str_tag_type")]
     pub kind: String,
+}
+
+impl TagRow {
+    /// The tag, unless it is of a kind that nobody schedules by.
+    pub fn known(self) -> Option<AllocTag> {
+        Some(AllocTag {
+            facility: self.facility,
+            alloc: self.alloc,
+            alloc_name: self.alloc_name.into(),
+            tag: self.tag.into(),
+            kind: TagKind::from_column(&self.kind)?,
+        })
+    }
 }
 
 /// A managed show may use an allocation.

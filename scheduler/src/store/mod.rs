@@ -6,6 +6,7 @@
 pub mod accounting;
 pub mod booking;
 pub mod error;
+pub mod explain;
 pub mod feed;
 pub mod hosts;
 pub mod retry;
