@@ -5,6 +5,7 @@
 //! [`landing`], so that the rest can be planned anew. No clock, no database, no network and no randomness: what depends on
 //! time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
 
+pub mod assignment;
 pub mod cluster;
 pub mod domain;
 pub mod frame_set;
