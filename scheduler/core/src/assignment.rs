@@ -378,7 +378,9 @@ mod tests {
                 for (member, sharer) in members.iter().zip(&mut sharers) {
                     let mut view = seen.clone();
                     if round < 30 {
-                        view.iter_mut().for_each(|claim| claim.weight += u32::from(skews.next().unwrap_or(false)));
+                        for claim in &mut view {
+                            claim.weight += u32::from(skews.next().unwrap_or(false));
+                        }
                     }
                     let Moves { take, give } = sharer.look(member, &members, &view);
                     for pool in give {
