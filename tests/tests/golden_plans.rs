@@ -56,8 +56,8 @@ const GOLDEN: [(&str, &[&str], &[&str]); 24] = [
     ("work/window", &[LAYERS, "ARRAY[100, 100]"], &["i_frame_pkjoblayer", "i_frame_dispatch_idx"]),
     ("work/launch_sources", &[LAYERS], &["c_layer_pk", "c_job_pk"]),
     ("work/environments", &[LAYERS], &["c_layer_pk", "i_job_env_pk_job", "i_layer_env_pk_layer"]),
-    ("hosts/pool", &[ALLOC, "120", "true"], &["i_host_pkalloc", "c_host_stat_pk_host_uk", "~host_stat"]),
-    ("hosts/tags", &[ALLOC], &["i_host_pkalloc", "i_host_tag_pk_host", "~host_tag"]),
+    ("hosts/pool", &[ALLOC, "120", "true", "4", "1"], &["i_host_pkalloc", "c_host_stat_pk_host_uk", "~host_stat"]),
+    ("hosts/tags", &[ALLOC, "4", "1"], &["i_host_pkalloc", "i_host_tag_pk_host", "~host_tag"]),
     ("booking/claim", &["ARRAY[0, 0]", FRAMES, "ARRAY[0]", "ARRAY[2]"], &["c_frame_pk"]),
     (
         "booking/running_under_limits",

@@ -15,6 +15,7 @@ pub mod launch;
 pub mod planning;
 pub mod reason;
 pub mod run_frame;
+pub mod slicing;
 pub mod snapshot;
 #[cfg(test)]
 mod test_farm;

@@ -56,7 +56,7 @@ impl PoolReader {
         }
         work::attach_limits(&mut snapshot, store).await?;
         self.sums.correct(&mut snapshot, &self.pool.alloc, store).await?;
-        snapshot.hosts = self.hosts.read(&self.pool.alloc, store).await?;
+        snapshot.hosts = self.hosts.read(&self.pool, store).await?;
         Ok(snapshot)
     }
 

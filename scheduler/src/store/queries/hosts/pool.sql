@@ -1,6 +1,7 @@
 -- The hosts of an allocation that may be booked, with what is idle: OPEN, UP, heard of within $2 seconds by the database's
 -- clock. Cores are lowered by the host's load as Cuebot lowers them; memory is no more than is measured free.
--- With $3 only hosts with at least one idle core. Lives on i_host_pkalloc. $1 allocation id.
+-- With $3 only hosts with at least one idle core. Of an allocation that is cut, one slice. Lives on i_host_pkalloc.
+-- $1 allocation id, $4 number of slices (a power of two), $5 which one.
 SELECT h.pk_host, h.str_name, hs.str_os, h.int_thread_mode, h.int_cores,
        least(h.int_cores_idle, h.int_cores + 5 * (h.int_cores / 100) - hs.int_load) AS cores_idle,
        hs.int_mem_total, least(h.int_mem_idle, hs.int_mem_free) AS mem_idle,
@@ -11,3 +12,4 @@ WHERE h.pk_alloc = $1
   AND h.str_lock_state = 'OPEN' AND hs.str_state = 'UP'
   AND hs.ts_ping > now() - make_interval(secs => $2)
   AND (NOT $3 OR h.int_cores_idle >= 100)
+  AND ($4::int = 1 OR hashtextextended(h.pk_host, 0) & ($4 - 1) = $5)
