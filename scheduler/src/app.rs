@@ -23,6 +23,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounting::{self, Correction};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
 use crate::feed::{Feed, FeedCounts, Pace, Scope};
@@ -67,9 +68,15 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));
         let engine = engine(&config, policy, facility, store.clone(), launch, observer.clone());
-        let heartbeat = tokio::spawn(heartbeat(observer, config.accounting.recompute_interval));
+        let period = config.accounting.recompute_interval;
+        let heartbeat = tokio::spawn(heartbeat(observer.clone(), period));
+        let counting = tokio::spawn({
+            let (store, stop) = (store.clone(), stop.clone());
+            async move { accounting::run(store, period, &*observer, stop).await }
+        });
         engine.run(stop).await;
         heartbeat.abort();
+        counting.await.context("the reconcile loop")?;
         readiness.waits_for("stopping");
         drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout).await;
     }
@@ -324,6 +331,21 @@ impl Observer for Reporter {
                 }
                 self.readiness.waits_for(text);
             }
+        }
+    }
+}
+
+impl accounting::Observer for Reporter {
+    fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
+        self.metrics.reconciled(result, took);
+        match result {
+            Ok(corrections) => {
+                for Correction { table, key, was, is } in corrections.iter().filter(|correction| correction.was_low()) {
+                    tracing::warn!("{} {key} counted {was:?} (centicores, GPUs) where procs hold {is:?}", table.name());
+                }
+                tracing::debug!("{} counters were set right in {took:?}", corrections.len());
+            }
+            Err(error) => tracing::warn!("counters could not be compared with procs: {}", chain(error)),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! cue-scheduler: books OpenCue's frames onto render hosts.
 //!
 //! Data goes one way: [`feed`] says whose turn it is, [`snapshot`] reads the pool, the core crate plans, [`booking`] asks the
-//! database, [`launch`] tells the agents. [`pass`] is the one place that knows this order.
+//! database, [`launch`] tells the agents. [`pass`] is the one place that knows this order. [`accounting`] keeps counters equal to
+//! what procs hold.
 
+pub mod accounting;
 pub mod app;
 pub mod booking;
 pub mod cli;

@@ -147,7 +147,9 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         match prepare(context, reader, &snapshot, &plan).await {
             Ok(cut) => carry_out(context, reader, cut, &mut report, &mut tally).await,
             Err(error) => {
-                plan.placements.iter().for_each(|placement| tally.failed(placement.layer));
+                for placement in &plan.placements {
+                    tally.failed(placement.layer);
+                }
                 report.failed = Some(error);
             }
         }
@@ -191,7 +193,9 @@ async fn carry_out(
     tally: &mut Tally,
 ) {
     let Cut { chunks, frames, unlaunchable, missing } = plan;
-    unlaunchable.into_iter().for_each(|layer| tally.failed(layer));
+    for layer in unlaunchable {
+        tally.failed(layer);
+    }
     report.refusals.add(Refusal::FrameTaken, missing);
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {

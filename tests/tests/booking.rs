@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
-use cue_scheduler::store::Store;
+use cue_scheduler::store::{Store, StoreError};
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::launch::Hold;
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
@@ -387,5 +387,19 @@ async fn schedulers_at_the_same_time_pass_no_cap_and_book_no_frame_twice() {
     frames.dedup();
     assert_eq!(frames.len(), total, "a frame was booked twice");
     assert_eq!(total, 9, "burst of 9");
+    farm.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_somebody_just_looks_at_is_undone_all_the_same() {
+    let farm = Farm::new().await;
+    let booked = farm.book(&[("one", HOST, 2)]).await;
+    let mut other = farm.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM frame WHERE int_number = 1 FOR UPDATE").execute(&mut *other).await.unwrap();
+    let error = undo(&farm.store, &holds(&booked)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "it is not given up for somebody else's: {error:?}");
+    other.rollback().await.unwrap();
+    undo(&farm.store, &holds(&booked)).await.unwrap();
+    assert_eq!(farm.number("SELECT count(*) FROM proc").await, 0);
     farm.assert_exact().await;
 }

@@ -16,12 +16,10 @@ mod ledger;
 mod refusal;
 mod resources;
 
-use std::time::Duration;
-
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::run_frame::MemoryFactors;
-use rand::RngExt as _;
 
+use crate::store::retry::pause;
 use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
 
@@ -83,8 +81,7 @@ pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) ->
                     booked.refusals.add(Refusal::GivenUp, chunk.slots.len());
                     break;
                 }
-                let pause = Duration::from_millis(rand::rng().random_range(5..=40_u64 << retries.min(3)));
-                tokio::time::sleep(pause).await;
+                pause(retries).await;
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{Store, StoreError, sql};
 
 /// Begins the transaction with a lock time-out below PostgreSQL's deadlock time-out (1 s by default), so that in a cycle
 /// of waits it is ours that ends, never Cuebot's.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '400ms'";
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '400ms'";
 
 /// The class of our advisory locks on limits (two-integer form), so that they meet no other program's keys.
 const LIMIT_LOCK_CLASS: i32 = 0x4355_454C;
@@ -101,7 +101,7 @@ impl<'a> CounterColumns<'a> {
         self.gpus.push(saturate(gpus));
     }
 
-    fn small_cores(&self) -> Vec<i32> {
+    pub(super) fn small_cores(&self) -> Vec<i32> {
         self.cores.iter().map(|cores| saturate(*cores)).collect()
     }
 }

@@ -3,10 +3,12 @@
 //! Each statement has a name and one home under `queries/`, whose first lines say what it promises. Nobody outside this
 //! folder imports sqlx. Reads take no locks; what is true is settled in [`booking::BookingTx`].
 
+pub mod accounting;
 pub mod booking;
 pub mod error;
 pub mod feed;
 pub mod hosts;
+pub mod retry;
 pub mod undo;
 pub mod work;
 
@@ -169,5 +171,9 @@ pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
         "undo/lock_frames",
         "undo/delete_procs",
         "undo/clear_frames",
+        "accounting/differences",
+        "accounting/booked_by_subscription",
+        "accounting/booked_by_layer",
+        "accounting/booked_by_point",
     ]
 }

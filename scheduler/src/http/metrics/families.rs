@@ -117,6 +117,9 @@ families! {
     COUNTERS_HEALED = "scheduler_counters_healed_total", Kind::Counter, [], Ours,
         "Counters that refused wrongly and were set to what procs really hold",
         "";
+    COUNTERS_RECONCILED = "scheduler_counters_reconciled_total", Kind::Counter, [Counters], Ours,
+        "Rows of counters that differed from their procs and were set right, by table",
+        "";
     LAUNCH_OUTCOMES = "scheduler_launch_outcomes_total", Kind::Counter, [Launch], Ours,
         "What became of launches",
         "`launched`, `refused`, `not_sent`, `unknown` and `fenced` are what calls came to; what was not launched then becomes \

@@ -5,6 +5,7 @@ use cue_scheduler_core::reason::Reason;
 
 use crate::booking::Refusal;
 use crate::store::StoreError;
+use crate::store::accounting::CounterTable;
 
 /// A family of metrics.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,8 @@ pub enum Label {
     PassEnd,
     /// A counter with a cap.
     Table,
+    /// A table of counters.
+    Counters,
     /// Why frames wait.
     Reason,
     /// Why the booking transaction refused.
@@ -78,7 +81,7 @@ impl Label {
             Self::ClusterType => "cluster_type",
             Self::Checkout | Self::Launch => "outcome",
             Self::PassEnd | Self::Reason => "reason",
-            Self::Table => "table",
+            Self::Table | Self::Counters => "table",
             Self::Refusal => "cause",
             Self::Sqlstate => "sqlstate",
             Self::Step => "step",
@@ -93,6 +96,7 @@ impl Label {
             Self::Checkout => vec!["booked", "no_progress", "no_match", "dispatch_error"],
             Self::PassEnd => vec!["booked", "saturated", "no_jobs", "query_error"],
             Self::Table => vec!["subscription", "folder", "job", "folder_gpus", "job_gpus"],
+            Self::Counters => CounterTable::ALL.map(CounterTable::name).to_vec(),
             Self::Reason => Reason::ALL.map(Reason::label).to_vec(),
             Self::Refusal => Refusal::ALL.map(Refusal::label).to_vec(),
             Self::Sqlstate => StoreError::RETRYABLE.to_vec(),

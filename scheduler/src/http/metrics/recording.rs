@@ -9,6 +9,7 @@ use cue_scheduler_core::launch::{Booking, Hold, Settlement};
 use cue_scheduler_core::reason::Reason;
 
 use super::Metrics;
+use crate::accounting::{self, Correction};
 use crate::engine;
 use crate::feed::{FeedCounts, Turn};
 use crate::launch;
@@ -22,11 +23,6 @@ impl Metrics {
     /// Whether the database answers.
     pub fn database(&self, up: bool) {
         self.database_up.set(f64::from(u8::from(up)));
-    }
-
-    /// The counters were compared with what procs really hold, whether or not that succeeded.
-    pub fn recomputed(&self, took: Duration) {
-        self.recompute_duration.observe(took.as_secs_f64());
     }
 
     fn pass_ended(&self, report: &PassReport) {
@@ -149,6 +145,15 @@ impl engine::Observer for Metrics {
     fn came_round(&self, kinds: &BTreeSet<TagKind>, took: Duration) {
         for kind in kinds {
             self.cluster_round_trip.with_label_values(&[kind.label()]).observe(took.as_secs_f64());
+        }
+    }
+}
+
+impl accounting::Observer for Metrics {
+    fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
+        self.recompute_duration.observe(took.as_secs_f64());
+        for correction in result.iter().flatten() {
+            self.counters_reconciled.with_label_values(&[correction.table.name()]).inc();
         }
     }
 }
