@@ -135,8 +135,9 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let planning = Instant::now();
     let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
     for waiting in &plan.waiting {
-        *report.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
-        *report.waiting_layers.entry(waiting.reason).or_default() += 1;
+        let reason = waiting.reason();
+        *report.waiting.entry(reason).or_default() += u64::from(waiting.frames);
+        *report.waiting_layers.entry(reason).or_default() += 1;
     }
     report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
     report.took[1] = planning.elapsed();

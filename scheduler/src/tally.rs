@@ -43,7 +43,7 @@ impl Tally {
     /// The layers that a plan placed, or for which it found no host.
     pub fn of(plan: &Plan) -> Self {
         let mut tally = Self::default();
-        for waiting in plan.waiting.iter().filter(|waiting| waiting.reason.is_about_hosts()) {
+        for waiting in plan.waiting.iter().filter(|waiting| waiting.reason().is_about_hosts()) {
             tally.layers.entry(waiting.layer).or_default();
         }
         for placement in &plan.placements {
@@ -84,10 +84,10 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
-    use cue_scheduler_core::domain::amount::{Gpus, Kb, Resources};
+    use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
     use cue_scheduler_core::domain::request::CoreRequest;
     use cue_scheduler_core::planning::{Placement, Waiting};
-    use cue_scheduler_core::reason::Reason;
+    use cue_scheduler_core::reason::{Full, Obstacle};
     use cue_scheduler_core::snapshot::{HostIx, JobIx, Layer};
 
     use super::*;
@@ -113,24 +113,28 @@ mod tests {
         Snapshot { layers: (0..count).map(layer).collect(), ..Snapshot::default() }
     }
 
-    fn plan(placed: &[u32], waiting: &[(u32, Reason)]) -> Plan {
+    fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {
         let placement =
             |at: &u32| Placement { layer: LayerIx(*at), host: HostIx(0), size: Resources::default(), frames: 1 };
         Plan {
             placements: placed.iter().map(placement).collect(),
             waiting: waiting
-                .iter()
-                .map(|(at, reason)| Waiting { layer: LayerIx(*at), frames: 1, reason: *reason })
+                .into_iter()
+                .map(|(at, obstacle)| Waiting { layer: LayerIx(at), frames: 1, obstacle })
                 .collect(),
         }
     }
 
     #[test]
     fn each_layer_has_one_outcome_and_the_best_that_happened() {
-        let plan = plan(
-            &[0, 1, 2, 3],
-            &[(0, Reason::HostsBusy), (4, Reason::NoHostWithTag), (5, Reason::JobCores), (6, Reason::Limit)],
-        );
+        let full = Full { wanted: Centicores(100), used: Centicores(100), most: Centicores(100) };
+        let waiting = vec![
+            (0, Obstacle::HostsBusy { hosts: 1, nearest: None }),
+            (4, Obstacle::NoHostWithTag { hosts: 1 }),
+            (5, Obstacle::JobCores(full)),
+            (6, Obstacle::FolderCores(full)),
+        ];
+        let plan = plan(&[0, 1, 2, 3], waiting);
         let mut tally = Tally::of(&plan);
         tally.booked(LayerIx(0), "a".into());
         tally.failed(LayerIx(0));

@@ -80,6 +80,7 @@ fn farm(hosts: usize, layers: usize, busy: bool) -> Snapshot {
         jobs: (0..jobs).map(job).collect(),
         layers: (0..layers).map(|n| layer(n, hosts, layers, busy)).collect(),
         hosts: (0..hosts).map(|n| host(n, busy)).collect(),
+        paused: Vec::new(),
     }
 }
 

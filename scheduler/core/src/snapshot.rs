@@ -56,6 +56,9 @@ pub struct Snapshot {
     pub layers: Vec<Layer>,
     /// The pool's hosts that may be booked: OPEN, UP, and heard of recently.
     pub hosts: Vec<Host>,
+    /// Hosts that could be booked but are left alone for a while, since their agent failed: nothing is placed on them, and
+    /// what waits for them alone is told so.
+    pub paused: Vec<Host>,
 }
 
 /// The right of a show to the pool's allocation.
@@ -85,6 +88,8 @@ pub struct Folder {
 pub struct Limit {
     /// The limit.
     pub id: LimitId,
+    /// Its name.
+    pub name: Arc<str>,
     /// Maximum of running frames, and how many run.
     pub frames: Budget,
 }

@@ -102,10 +102,10 @@ pub(super) async fn attach_limits(snapshot: &mut Snapshot, store: &Store) -> Res
     let at_of: HashMap<LayerId, usize> =
         snapshot.layers.iter().enumerate().map(|(at, layer)| (layer.id.clone(), at)).collect();
     let mut limits: HashMap<String, LimitIx> = HashMap::new();
-    for LimitRow { pk_layer, pk_limit_record, max_value, running } in rows {
+    for LimitRow { pk_layer, pk_limit_record, limit_name, max_value, running } in rows {
         let at = *limits.entry(pk_limit_record).or_insert_with_key(|id| {
             let frames = Budget { cap: Cap::of_limit(max_value), used: running };
-            snapshot.limits.push(Limit { id: id.as_str().into(), frames });
+            snapshot.limits.push(Limit { id: id.as_str().into(), name: limit_name.into(), frames });
             LimitIx(snapshot.limits.len() as u32 - 1)
         });
         if let Some(layer) = at_of.get(&LayerId::from(pk_layer)) {

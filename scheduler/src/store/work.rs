@@ -46,6 +46,7 @@ pub struct LayerRow {
 pub struct LimitRow {
     pub pk_layer: String,
     pub pk_limit_record: String,
+    pub limit_name: String,
     pub max_value: Option<i64>,
     pub running: i64,
 }

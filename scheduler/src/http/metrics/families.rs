@@ -117,9 +117,9 @@ families! {
     COUNTERS_HEALED = "scheduler_counters_healed_total", Kind::Counter, [], Ours,
         "Counters that refused wrongly and were set to what procs really hold",
         "";
-    COUNTERS_RECONCILED = "scheduler_counters_reconciled_total", Kind::Counter, [Counters], Ours,
+    COUNTERS_RECONCILED = "scheduler_counters_reconciled_total", Kind::Counter, [CounterTable], Ours,
         "Rows of counters that differed from their procs and were set right, by table",
-        "";
+        "Where Cuebot's releases count for managed shows, a difference comes only from moves and is worth a look.";
     LAUNCH_OUTCOMES = "scheduler_launch_outcomes_total", Kind::Counter, [Launch], Ours,
         "What became of launches",
         "`launched`, `refused`, `not_sent`, `unknown` and `fenced` are what calls came to; what was not launched then becomes \

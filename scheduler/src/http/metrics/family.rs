@@ -60,7 +60,7 @@ pub enum Label {
     /// A counter with a cap.
     Table,
     /// A table of counters.
-    Counters,
+    CounterTable,
     /// Why frames wait.
     Reason,
     /// Why the booking transaction refused.
@@ -81,7 +81,7 @@ impl Label {
             Self::ClusterType => "cluster_type",
             Self::Checkout | Self::Launch => "outcome",
             Self::PassEnd | Self::Reason => "reason",
-            Self::Table | Self::Counters => "table",
+            Self::Table | Self::CounterTable => "table",
             Self::Refusal => "cause",
             Self::Sqlstate => "sqlstate",
             Self::Step => "step",
@@ -96,7 +96,7 @@ impl Label {
             Self::Checkout => vec!["booked", "no_progress", "no_match", "dispatch_error"],
             Self::PassEnd => vec!["booked", "saturated", "no_jobs", "query_error"],
             Self::Table => vec!["subscription", "folder", "job", "folder_gpus", "job_gpus"],
-            Self::Counters => CounterTable::ALL.map(CounterTable::name).to_vec(),
+            Self::CounterTable => CounterTable::ALL.map(CounterTable::name).to_vec(),
             Self::Reason => Reason::ALL.map(Reason::label).to_vec(),
             Self::Refusal => Refusal::ALL.map(Refusal::label).to_vec(),
             Self::Sqlstate => StoreError::RETRYABLE.to_vec(),
