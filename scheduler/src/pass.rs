@@ -12,12 +12,12 @@ use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::{Job, JobIx, Snapshot};
+use cue_scheduler_core::snapshot::{Job, JobIx, LayerIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, book, cut};
+use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, Rejected, book, cut};
 use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
@@ -193,7 +193,9 @@ async fn carry_out(
     report: &mut PassReport,
     tally: &mut Tally,
 ) {
-    let Cut { chunks, frames, unlaunchable, missing } = plan;
+    let Cut { chunks, frames, unlaunchable, unbuildable, missing } = plan;
+    report.refusals.add(Refusal::FrameUnbuildable, unbuildable.len());
+    leave_alone(context, reader, unbuildable.into_iter().map(Rejected::Frame).collect()).await;
     for layer in unlaunchable {
         tally.failed(layer);
     }
@@ -201,8 +203,14 @@ async fn carry_out(
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
-            let mut booked = book(&context.store, chunk, context.booking).await?;
-            let frames: Vec<_> = booked
+            let candidates = chunk.layers.iter().filter_map(|layer| layer.candidates.first());
+            let at: Vec<LayerIx> =
+                candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
+            let mut booked = match book(&context.store, chunk, context.booking).await {
+                Ok(booked) => booked,
+                Err(error) => return Err((at, error)),
+            };
+            let booked_frames: Vec<_> = booked
                 .bookings
                 .iter()
                 .map(|Booking { hold, .. }| (hold.frame.clone(), hold.host.clone(), hold.show_name.clone()))
@@ -213,12 +221,12 @@ async fn carry_out(
                 let (launcher, bookings) = (launcher.clone(), std::mem::take(&mut booked.bookings));
                 tasks.spawn(async move { launcher.launch(bookings).await });
             }
-            Ok::<_, StoreError>((layers, frames, booked))
+            Ok((layers, at, booked_frames, booked))
         })
         .buffer_unordered(context.chunks_in_flight.max(1));
     while let Some(result) = results.next().await {
         match result {
-            Ok((layers, booked_frames, booked)) => {
+            Ok((layers, at, booked_frames, booked)) => {
                 for (frame, host, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
@@ -227,7 +235,12 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { refusals, retries, healed, .. } = booked;
+                let Booked { refusals, retries, healed, rejected, failed, .. } = booked;
+                leave_alone(context, reader, rejected).await;
+                if let Some(error) = failed {
+                    at.into_iter().for_each(|layer| tally.failed(layer));
+                    report.failed = Some(error);
+                }
                 report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
                 if refusals.iter().next().is_some() {
                     for layer in &layers {
@@ -239,7 +252,24 @@ async fn carry_out(
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.
-            Err(error) => report.failed = Some(error),
+            Err((at, error)) => {
+                at.into_iter().for_each(|layer| tally.failed(layer));
+                report.failed = Some(error);
+            }
+        }
+    }
+}
+
+/// Keeps what can't be built, or what the database can't book, out of the passes that follow, for a while.
+async fn leave_alone(context: &PassContext, reader: &mut PoolReader, rejected: Vec<Rejected>) {
+    if rejected.is_empty() {
+        return;
+    }
+    let mut launches = context.launches.lock().await;
+    for rejected in rejected {
+        match rejected {
+            Rejected::Frame(frame) => reader.windows.avoid(frame, launches.back_off()),
+            Rejected::Layer(layer) => launches.reject(layer),
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::chunk::{Chunk, Slot};
 use super::refusal::{Refusal, Refusals};
 use super::resources::{Held, distinct};
-use super::{Booked, BookingSettings};
+use super::{Booked, BookingSettings, Rejected};
 use crate::launch::clock;
 use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
 use crate::store::{Store, StoreError};
@@ -50,7 +50,7 @@ pub(super) async fn attempt(
 
     let claimed = claim(&mut tx, chunk, settings, &mut refusals).await?;
     let mut candidates = under_limits(&mut tx, chunk, claimed, &mut refusals).await?;
-    start(&mut tx, chunk, &mut candidates, &mut refusals).await?;
+    start(&mut tx, chunk, &mut candidates, &mut refusals, &mut booked.rejected).await?;
     if candidates.is_empty() {
         tx.roll_back().await?;
         booked.refusals.merge(&refusals);
@@ -202,6 +202,7 @@ async fn start(
     chunk: &Chunk,
     candidates: &mut Vec<Candidate>,
     refusals: &mut Refusals,
+    rejected: &mut Vec<Rejected>,
 ) -> Result<(), StoreError> {
     if candidates.is_empty() {
         return Ok(());
@@ -224,8 +225,13 @@ async fn start(
     if started.len() < candidates.len() {
         let missing: Vec<&str> = columns.frame.iter().copied().filter(|id| !started.contains_key(*id)).collect();
         let causes = tx.why_not_started(&missing).await?;
-        for (_, cause) in &causes {
-            refusals.add(Refusal::of_cause(cause), 1);
+        for (frame, cause) in &causes {
+            let refusal = Refusal::of_cause(cause);
+            if refusal == Refusal::FrameWornOut {
+                tracing::warn!(frame.id = %frame, "frame {frame} can't be started: its version or its count of retries is at its end");
+                rejected.push(Rejected::Frame(frame.as_str().into()));
+            }
+            refusals.add(refusal, 1);
         }
         refusals.add(Refusal::FrameTaken, missing.len() - causes.len());
     }

@@ -12,10 +12,12 @@
 mod attempt;
 mod chunk;
 mod cut;
+mod isolate;
 mod ledger;
 mod refusal;
 mod resources;
 
+use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::run_frame::MemoryFactors;
 
@@ -54,15 +56,45 @@ pub struct Booked {
     pub retries: Vec<&'static str>,
     /// Counters that were found above the sum of their procs, and set right.
     pub healed: u32,
+    /// What the database can't book because of what some row holds.
+    pub rejected: Vec<Rejected>,
+    /// What ended the booking early. What was booked before is booked all the same.
+    pub failed: Option<StoreError>,
+}
+
+/// What the database can't book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// One frame; others of its layer were booked.
+    Frame(FrameId),
+    /// Whatever was tried of a layer.
+    Layer(LayerId),
 }
 
 /// Books as much of a chunk as the database allows.
-pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) -> Result<Booked, StoreError> {
+///
+/// Where what some row holds makes the database fail, the rest of the chunk is booked without it. An error means that nothing
+/// was booked.
+pub async fn book(store: &Store, chunk: Chunk, settings: BookingSettings) -> Result<Booked, StoreError> {
     let mut booked = Booked::default();
+    match isolate::book(store, chunk, settings, &mut booked).await {
+        Err(error) if booked.bookings.is_empty() => return Err(error),
+        result => booked.failed = result.err(),
+    }
+    Ok(booked)
+}
+
+/// Books a chunk, smaller with each refusal. An error leaves the chunk as it was last tried.
+async fn book_whole(
+    store: &Store,
+    chunk: &mut Chunk,
+    settings: BookingSettings,
+    booked: &mut Booked,
+) -> Result<(), StoreError> {
     let mut retries = 0;
     let mut attempts = 0;
     while !chunk.slots.is_empty() {
-        match attempt(store, &mut chunk, settings, &mut booked).await {
+        match attempt(store, chunk, settings, booked).await {
             Ok(Attempt::Committed) => break,
             Ok(Attempt::Refused) => {
                 attempts += 1;
@@ -85,5 +117,5 @@ pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) ->
             }
         }
     }
-    Ok(booked)
+    Ok(())
 }

@@ -12,6 +12,10 @@ pub enum Refusal {
     FrameChanged,
     /// The frame can't be launched as its layer is written.
     FrameUnbuildable,
+    /// The frame's version or its count of retries is at the end of its column.
+    FrameWornOut,
+    /// The database can't write the booking of the frame, because of what some row holds.
+    Rejected,
     /// The job is paused.
     JobPaused,
     /// The job is not PENDING.
@@ -46,10 +50,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every cause.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::FrameTaken,
         Self::FrameChanged,
         Self::FrameUnbuildable,
+        Self::FrameWornOut,
+        Self::Rejected,
         Self::JobPaused,
         Self::JobNotPending,
         Self::StartAfter,
@@ -73,6 +79,8 @@ impl Refusal {
             Self::FrameTaken => "frame_taken",
             Self::FrameChanged => "frame_changed",
             Self::FrameUnbuildable => "frame_unbuildable",
+            Self::FrameWornOut => "frame_worn_out",
+            Self::Rejected => "rejected",
             Self::JobPaused => "job_paused",
             Self::JobNotPending => "job_not_pending",
             Self::StartAfter => "start_after",
@@ -110,6 +118,7 @@ impl Refusal {
             "job_not_pending" => Self::JobNotPending,
             "job_paused" => Self::JobPaused,
             "start_after" => Self::StartAfter,
+            "frame_worn_out" => Self::FrameWornOut,
             _ => Self::FrameChanged,
         }
     }

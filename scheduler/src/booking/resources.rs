@@ -19,8 +19,8 @@ struct Need {
 
 impl Need {
     fn add(&mut self, size: &Resources) {
-        self.cores += size.cores.0;
-        self.gpus += size.gpus.0;
+        self.cores = self.cores.saturating_add(size.cores.0);
+        self.gpus = self.gpus.saturating_add(size.gpus.0);
     }
 
     fn of<'s>(slots: impl IntoIterator<Item = &'s Slot>) -> Self {
@@ -48,7 +48,7 @@ impl Counter {
 
     /// Takes the true sum, which contains `need` already, in place of a counter that was too high.
     fn set_true(&mut self, sum: Need, need: Need) -> bool {
-        let (cores, gpus) = (sum.cores - need.cores, sum.gpus - need.gpus);
+        let (cores, gpus) = (sum.cores.saturating_sub(need.cores), sum.gpus.saturating_sub(need.gpus));
         let changed = cores != self.cores.used || gpus != self.gpus.used;
         (self.cores.used, self.gpus.used) = (cores, gpus);
         changed
@@ -306,7 +306,8 @@ fn trim(slots: &mut Vec<Slot>, matches: impl Fn(&Slot) -> bool, fits: impl Fn(&[
 }
 
 fn push_new<'c>(columns: &mut CounterColumns<'c>, key: &'c str, counter: &Counter, need: Need) {
-    columns.push(key, counter.cores.used + need.cores, counter.gpus.used + need.gpus);
+    let new = |used: i64, need: i64| used.saturating_add(need);
+    columns.push(key, new(counter.cores.used, need.cores), new(counter.gpus.used, need.gpus));
 }
 
 fn need_of(needs: &BTreeMap<&str, Need>, key: &str) -> Need {

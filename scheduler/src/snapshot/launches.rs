@@ -1,7 +1,8 @@
 //! What the `RunFrames` of placed layers are built from, and which layers can't be launched as they are written.
 //!
 //! A layer whose command line, range or user can't make a `RunFrame` is never booked. It is reported once and left alone for
-//! `queue.job_back_off_duration`, or until what it is built from changes.
+//! `queue.job_back_off_duration`, or until what it is built from changes. One that the database can't book, because of what
+//! some row holds, is left alone for as long.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,7 +23,8 @@ pub struct Launches {
 }
 
 struct LeftAlone {
-    source: u64,
+    /// What it was built from; `None` when something else is wrong with it.
+    source: Option<u64>,
     until: Instant,
 }
 
@@ -62,7 +64,7 @@ impl Launches {
             let (job_env, layer_env) = environments.remove(&row.pk_layer).unwrap_or_default();
             let fingerprint = fingerprint(&row, &job_env, &layer_env);
             if let Some(left) = self.left_alone.get(&layer) {
-                if left.source == fingerprint {
+                if left.source.is_none_or(|source| source == fingerprint) {
                     continue;
                 }
                 self.left_alone.remove(&layer);
@@ -73,14 +75,24 @@ impl Launches {
                 }
                 Err(error) => {
                     tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {error}");
-                    self.leave_alone(layer, fingerprint);
+                    self.leave_alone(layer, Some(fingerprint));
                 }
             }
         }
         Ok(templates)
     }
 
-    fn leave_alone(&mut self, layer: LayerId, source: u64) {
+    /// How long layers are left alone.
+    pub fn back_off(&self) -> Duration {
+        self.back_off
+    }
+
+    /// Leaves a layer alone of which the database can't book a frame.
+    pub fn reject(&mut self, layer: LayerId) {
+        self.leave_alone(layer, None);
+    }
+
+    fn leave_alone(&mut self, layer: LayerId, source: Option<u64>) {
         self.left_alone.insert(layer, LeftAlone { source, until: Instant::now() + self.back_off });
     }
 }
