@@ -1,7 +1,9 @@
 //! One turn of one pool: snapshot → plan → book → launch → report. The only file that knows the order.
 //!
 //! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
-//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
+//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed. What the database
+//! refuses heals the snapshot, and what is left is planned and booked again at once, so that no frame waits behind a host
+//! that refused it. Where nothing is refused there is one round, and nothing is read twice.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -9,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::id::{HostId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::landing::{Landing, Truth, settle};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
@@ -23,6 +26,9 @@ use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
 use crate::tally::{LayerOutcomes, Tally};
+
+/// How often a pass plans. Refusals of a second round are rare: they take somebody who is faster twice.
+const ROUNDS: usize = 4;
 
 /// What passes are made with; shared by all.
 pub struct PassContext {
@@ -56,7 +62,7 @@ pub struct PassReport {
     pub jobs_planned: BTreeMap<Arc<str>, usize>,
     /// Hosts that were read.
     pub hosts: usize,
-    /// Frames that the plan placed.
+    /// Frames that the plans of the pass placed; one that was refused and placed again counts twice.
     pub planned: usize,
     /// Frames that were booked, by show name.
     pub booked: BTreeMap<Arc<str>, usize>,
@@ -66,12 +72,14 @@ pub struct PassReport {
     pub waited: Vec<Duration>,
     /// What became of the layers that looked for hosts.
     pub layer_outcomes: LayerOutcomes,
-    /// Frames left waiting, by reason.
+    /// Frames that the last plan left waiting, by reason.
     pub waiting: BTreeMap<Reason, u64>,
     /// Layers left waiting, by reason.
     pub waiting_layers: BTreeMap<Reason, usize>,
     /// Frames that the database refused.
     pub refusals: Refusals,
+    /// The last plan was refused in part, and the pass had no further round to plan the rest again.
+    pub unsettled: bool,
     /// Transactions that were repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
     /// Scores of the hosts that the plan chose, where its strategy has scores.
@@ -92,15 +100,27 @@ impl PassReport {
         self.booked.values().sum()
     }
 
+    /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
+    fn planned_anew(&mut self, plan: &Plan) {
+        self.unsettled = false;
+        self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
+        self.waiting.clear();
+        self.waiting_layers.clear();
+        for waiting in &plan.waiting {
+            let reason = waiting.reason();
+            *self.waiting.entry(reason).or_default() += u64::from(waiting.frames);
+            *self.waiting_layers.entry(reason).or_default() += 1;
+        }
+    }
+
     /// When to come again.
     pub fn turn(&self) -> Turn {
-        let lost = [Refusal::FrameTaken, Refusal::FrameChanged, Refusal::HostFull, Refusal::ProcExists];
         let waiting = self.waiting.values().sum::<u64>() > 0;
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0)) {
+        } else if self.frames() > 0 && (!waiting || self.unsettled) {
             Turn::Again
         } else {
             Turn::Saturated
@@ -119,10 +139,6 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         let launches = context.launches.lock().await;
         snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
     }
-    if let Some((launcher, _)) = &context.launch {
-        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
-        snapshot.hosts.retain(|host| !paused.contains(&host.id));
-    }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     let planned: BTreeSet<JobIx> = snapshot.layers.iter().map(|layer| layer.job).collect();
@@ -132,33 +148,46 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     }
     report.took[0] = began.elapsed();
 
-    let planning = Instant::now();
-    let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
-    for waiting in &plan.waiting {
-        let reason = waiting.reason();
-        *report.waiting.entry(reason).or_default() += u64::from(waiting.frames);
-        *report.waiting_layers.entry(reason).or_default() += 1;
-    }
-    report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
-    report.took[1] = planning.elapsed();
-
-    let booking = Instant::now();
-    let mut tally = Tally::of(&plan);
-    if !plan.placements.is_empty() {
-        match prepare(context, reader, &snapshot, &plan).await {
-            Ok(cut) => carry_out(context, reader, cut, &mut report, &mut tally).await,
-            Err(error) => {
-                for placement in &plan.placements {
-                    tally.failed(placement.layer);
-                }
-                report.failed = Some(error);
-            }
+    let mut tally = Tally::default();
+    for _ in 0..ROUNDS {
+        leave_out_paused(context, &mut snapshot);
+        let planning = Instant::now();
+        let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
+        tally.planned(&snapshot, &plan);
+        report.planned_anew(&plan);
+        report.took[1] += planning.elapsed();
+        if plan.placements.is_empty() {
+            break;
         }
+
+        let booking = Instant::now();
+        let landing = match prepare(context, reader, &snapshot, &plan).await {
+            Ok(cut) => carry_out(context, reader, &snapshot, cut, &mut report, &mut tally).await,
+            Err(error) => {
+                tally.failed(plan.placements.iter().map(|placement| placement.layer));
+                report.failed = Some(error);
+                Landing::default()
+            }
+        };
+        report.took[2] += booking.elapsed();
+        if landing.truths.is_empty() || report.failed.is_some() {
+            break;
+        }
+        settle(&mut snapshot, &plan, &landing);
+        report.unsettled = true;
     }
-    report.layer_outcomes = tally.outcomes(&snapshot);
-    report.took[2] = booking.elapsed();
+    report.layer_outcomes = tally.outcomes();
     reader.keep(snapshot);
     Ok(report)
+}
+
+/// Hosts that don't answer are not planned for; the launches of an earlier round may have shown more of them.
+fn leave_out_paused(context: &PassContext, snapshot: &mut Snapshot) {
+    if let Some((launcher, _)) = &context.launch {
+        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
+        let Snapshot { hosts, paused: left_out, .. } = snapshot;
+        left_out.extend(hosts.extract_if(.., |host| paused.contains(&host.id)));
+    }
 }
 
 fn count_jobs<'s>(by_show: &mut BTreeMap<Arc<str>, usize>, snapshot: &Snapshot, jobs: impl Iterator<Item = &'s Job>) {
@@ -189,17 +218,27 @@ async fn prepare(
 async fn carry_out(
     context: &PassContext,
     reader: &mut PoolReader,
+    snapshot: &Snapshot,
     plan: Cut,
     report: &mut PassReport,
     tally: &mut Tally,
-) {
+) -> Landing {
     let Cut { chunks, frames, unlaunchable, unbuildable, missing } = plan;
-    report.refusals.add(Refusal::FrameUnbuildable, unbuildable.len());
-    leave_alone(context, reader, unbuildable.into_iter().map(Rejected::Frame).collect()).await;
+    let mut landing = Landing::default();
+    tally.failed(unlaunchable.iter().copied());
     for layer in unlaunchable {
-        tally.failed(layer);
+        landing.truths.push(Truth::LayerOut(snapshot[layer].id.clone()));
     }
-    report.refusals.add(Refusal::FrameTaken, missing);
+    for (layer, frames) in missing {
+        let bad = unbuildable.get(&layer).map_or(0, Vec::len);
+        report.refusals.add(Refusal::FrameTaken, frames.saturating_sub(bad));
+        let (layer, frames) = (snapshot[layer].id.clone(), u32::try_from(frames).unwrap_or(u32::MAX));
+        landing.truths.push(Truth::FramesGone { layer, frames });
+    }
+    for frames in unbuildable.into_values() {
+        report.refusals.add(Refusal::FrameUnbuildable, frames.len());
+        leave_alone(context, reader, frames.into_iter().map(Rejected::Frame).collect()).await;
+    }
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
@@ -235,10 +274,12 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { refusals, retries, healed, rejected, failed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, healed, rejected, failed, .. } = booked;
+                landing.landed.extend(landed);
+                landing.truths.extend(truths);
                 leave_alone(context, reader, rejected).await;
                 if let Some(error) = failed {
-                    at.into_iter().for_each(|layer| tally.failed(layer));
+                    tally.failed(at);
                     report.failed = Some(error);
                 }
                 report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
@@ -253,11 +294,12 @@ async fn carry_out(
             }
             // The other chunks go on: what they commit has to be counted and launched.
             Err((at, error)) => {
-                at.into_iter().for_each(|layer| tally.failed(layer));
+                tally.failed(at);
                 report.failed = Some(error);
             }
         }
     }
+    landing
 }
 
 /// Keeps what can't be built, or what the database can't book, out of the passes that follow, for a while.
@@ -269,7 +311,7 @@ async fn leave_alone(context: &PassContext, reader: &mut PoolReader, rejected: V
     for rejected in rejected {
         match rejected {
             Rejected::Frame(frame) => reader.windows.avoid(frame, launches.back_off()),
-            Rejected::Layer(layer) => launches.reject(layer),
+            Rejected::Layer(layer, why) => launches.reject(layer, why),
         }
     }
 }

@@ -64,6 +64,7 @@ impl Farm {
         let mut chunk = Chunk {
             show: self.loaded.shows["alpha"].as_str().into(),
             show_name: "alpha".into(),
+            alloc: self.loaded.allocations["local.general"].as_str().into(),
             layers: Vec::new(),
             hosts: Vec::new(),
             slots: Vec::new(),

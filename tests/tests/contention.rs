@@ -95,7 +95,7 @@ impl Booker {
         while Instant::now() < until {
             for show in ["alpha", "beta"] {
                 let chunk = self.chunk(show).await;
-                let Booked { mut bookings, refusals, retries, healed } =
+                let Booked { mut bookings, refusals, retries, healed, .. } =
                     book(&self.store, chunk, SETTINGS).await.unwrap();
                 tally.refusals.merge(&refusals);
                 tally.healed += healed;
@@ -137,6 +137,7 @@ impl Booker {
         let mut chunk = Chunk {
             show: self.loaded.shows[show].as_str().into(),
             show_name: show.into(),
+            alloc: self.loaded.allocations["local.general"].as_str().into(),
             layers: Vec::new(),
             hosts,
             slots: Vec::new(),

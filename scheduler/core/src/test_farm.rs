@@ -12,7 +12,7 @@ use crate::domain::tag::{HostTag, TagKind};
 use crate::planning::{Plan, Policy, Violation, check, plan};
 use crate::reason::{Obstacle, Reason};
 use crate::snapshot::{
-    Folder, FolderIx, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
+    Folder, FolderIx, Given, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
 };
 
 pub const GIB: i64 = 1 << 20;
@@ -47,6 +47,7 @@ impl Farm {
             subscriptions: vec![Subscription {
                 show: "show".into(),
                 show_name: "show".into(),
+                alloc: "alloc".into(),
                 cores: at_most(i64::MAX),
             }],
             folders: vec![Folder { id: "folder".into(), cores: NO_CAP, gpus: NO_CAP }],
@@ -107,6 +108,7 @@ impl Farm {
             services: vec!["shell".into()],
             limits: Vec::new(),
             waiting: frames,
+            given: Given::default(),
         });
         self.0.layers.last_mut().unwrap()
     }
@@ -368,6 +370,7 @@ fn some_layer() -> impl Strategy<Value = Layer> {
                 services: vec![service.into()],
                 limits: limits.into_iter().map(LimitIx).collect(),
                 waiting,
+                given: Given::default(),
             },
         )
 }
@@ -391,7 +394,12 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
             let mut snapshot = Snapshot {
                 subscriptions: subscriptions
                     .into_iter()
-                    .map(|cores| Subscription { show: "show".into(), show_name: "show".into(), cores })
+                    .map(|cores| Subscription {
+                        show: "show".into(),
+                        show_name: "show".into(),
+                        alloc: "alloc".into(),
+                        cores,
+                    })
                     .collect(),
                 folders: folders.into_iter().map(|(cores, gpus)| Folder { id: "folder".into(), cores, gpus }).collect(),
                 limits: (0..).zip(limits).map(|(at, frames)| limit(at, frames)).collect(),

@@ -5,9 +5,12 @@
 //! some row holds is halved by its layers until the layer is found, and that layer is booked frame by frame. It costs a
 //! few transactions once: what is found is reported, and left alone by the passes that follow.
 
+use cue_scheduler_core::domain::id::FrameId;
+use cue_scheduler_core::landing::Truth;
+use cue_scheduler_core::run_frame::FrameRef;
+
 use super::attempt::attempt;
 use super::chunk::Chunk;
-use super::refusal::Refusal;
 use super::{Booked, BookingSettings, Rejected, book_whole};
 use crate::engine::chain;
 use crate::store::{Store, StoreError};
@@ -54,38 +57,41 @@ async fn frame_by_frame(
     settings: BookingSettings,
     booked: &mut Booked,
 ) -> Result<(), StoreError> {
-    let Some(layer) = chunk.slots.first().map(|slot| slot.layer) else { return Ok(()) };
+    let Some(at) = chunk.slots.first().map(|slot| slot.layer) else { return Ok(()) };
+    let layer = &chunk.layers[at].id;
     let before = booked.bookings.len();
-    let mut bad = Vec::new();
+    let mut bad: Vec<FrameId> = Vec::new();
     let mut slots = chunk.slots.iter();
-    for candidate in &chunk.layers[layer].candidates {
-        if booked.bookings.len() == before && bad.len() == FAILURES_MAX {
-            break;
-        }
+    for candidate in &chunk.layers[at].candidates {
         let Some(slot) = slots.next() else { break };
         let mut one = Chunk { slots: vec![*slot], ..chunk.clone() };
-        one.layers[layer].candidates = vec![candidate.clone()];
+        one.layers[at].candidates = vec![candidate.clone()];
         // Tried once: what is refused or locked now is for the next pass.
         match attempt(store, &mut one, settings, booked).await {
             Ok(_) => {}
-            Err(error) if error.is_about_data() || error.retryable().is_some() => {
-                if error.is_about_data() {
-                    tracing::warn!(
-                        frame.id = %candidate.id, layer.id = %chunk.layers[layer].id,
-                        "frame {} can't be booked because of what the database holds: {}", candidate.name, chain(&error)
-                    );
-                    bad.push(candidate.id.clone());
-                    booked.refusals.add(Refusal::Rejected, 1);
+            Err(error) if error.is_about_data() => {
+                let why = chain(&error);
+                let FrameRef { id, name, .. } = candidate;
+                tracing::warn!(
+                    frame.id = %id, layer.id = %layer,
+                    "frame {name} can't be booked because of what the database holds: {why}"
+                );
+                booked.reject(layer, 1);
+                if error.is_about_a_vanished_row() {
+                    continue;
+                }
+                bad.push(id.clone());
+                if booked.bookings.len() == before && bad.len() == FAILURES_MAX {
+                    booked.reject(layer, slots.len());
+                    booked.truths.push(Truth::LayerOut(layer.clone()));
+                    booked.rejected.push(Rejected::Layer(layer.clone(), why.into()));
+                    return Ok(());
                 }
             }
+            Err(error) if error.retryable().is_some() => booked.give_up(&one),
             Err(error) => return Err(error),
         }
     }
-    if booked.bookings.len() > before {
-        booked.rejected.extend(bad.into_iter().map(Rejected::Frame));
-    } else if !bad.is_empty() {
-        booked.refusals.add(Refusal::Rejected, slots.len());
-        booked.rejected.push(Rejected::Layer(chunk.layers[layer].id.clone()));
-    }
+    booked.rejected.extend(bad.into_iter().map(Rejected::Frame));
     Ok(())
 }

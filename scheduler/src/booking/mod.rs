@@ -17,13 +17,17 @@ mod ledger;
 mod refusal;
 mod resources;
 
+use std::sync::Arc;
+
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
+use cue_scheduler_core::landing::{Landed, Truth};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::run_frame::MemoryFactors;
 
 use crate::store::retry::pause;
 use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
+use refusal::Found;
 
 pub use chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
 pub use cut::{Cut, Known, Launchable, cut};
@@ -50,8 +54,12 @@ pub struct BookingSettings {
 pub struct Booked {
     /// What is booked and to be launched.
     pub bookings: Vec<Booking>,
+    /// The same frames, for the snapshot that the plan was made from.
+    pub landed: Vec<Landed>,
     /// What was refused, by cause.
     pub refusals: Refusals,
+    /// What is true instead of what the plan believed; empty if nothing was refused.
+    pub truths: Vec<Truth>,
     /// Transactions repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
     /// Counters that were found above the sum of their procs, and set right.
@@ -67,8 +75,30 @@ pub struct Booked {
 pub enum Rejected {
     /// One frame; others of its layer were booked.
     Frame(FrameId),
-    /// Whatever was tried of a layer.
-    Layer(LayerId),
+    /// Whatever was tried of a layer, and why.
+    Layer(LayerId, Arc<str>),
+}
+
+impl Booked {
+    fn learn(&mut self, found: Found) {
+        self.refusals.merge(&found.refusals);
+        self.truths.extend(found.truths);
+        self.rejected.extend(found.rejected);
+    }
+
+    fn reject(&mut self, layer: &LayerId, frames: usize) {
+        let mut found = Found::default();
+        found.gone(Refusal::Rejected, layer, u32::try_from(frames).unwrap_or(u32::MAX));
+        self.learn(found);
+    }
+
+    fn give_up(&mut self, chunk: &Chunk) {
+        let mut found = Found::default();
+        for (layer, frames) in chunk.layers.iter().zip(chunk.wanted()) {
+            found.gone(Refusal::GivenUp, &layer.id, frames);
+        }
+        self.learn(found);
+    }
 }
 
 /// Books as much of a chunk as the database allows.
@@ -99,7 +129,7 @@ async fn book_whole(
             Ok(Attempt::Refused) => {
                 attempts += 1;
                 if attempts == ATTEMPTS {
-                    booked.refusals.add(Refusal::GivenUp, chunk.slots.len());
+                    booked.give_up(chunk);
                     break;
                 }
             }
@@ -110,7 +140,7 @@ async fn book_whole(
                 booked.retries.push(sqlstate);
                 retries += 1;
                 if retries == RETRIES {
-                    booked.refusals.add(Refusal::GivenUp, chunk.slots.len());
+                    booked.give_up(chunk);
                     break;
                 }
                 pause(retries).await;

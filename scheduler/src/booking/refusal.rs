@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cue_scheduler_core::domain::id::LayerId;
+use cue_scheduler_core::landing::Truth;
+
+use super::Rejected;
+
 /// A guard of the booking transaction that held something back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
@@ -18,7 +23,7 @@ pub enum Refusal {
     Rejected,
     /// The job is paused.
     JobPaused,
-    /// The job is not PENDING.
+    /// The job is not PENDING, or is gone.
     JobNotPending,
     /// The layer may not start yet.
     StartAfter,
@@ -26,7 +31,7 @@ pub enum Refusal {
     ShowNotManaged,
     /// A proc still holds the frame.
     ProcExists,
-    /// The host is locked or not UP.
+    /// The host is locked, not UP, or no longer in the pool.
     HostNotOpen,
     /// The host has not enough idle.
     HostFull,
@@ -120,6 +125,27 @@ impl Refusal {
             "start_after" => Self::StartAfter,
             "frame_worn_out" => Self::FrameWornOut,
             _ => Self::FrameChanged,
+        }
+    }
+}
+
+/// What an attempt was refused, and what it learnt by that.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// For the counts.
+    pub(super) refusals: Refusals,
+    /// For the snapshot that the plan was made from.
+    pub(super) truths: Vec<Truth>,
+    /// For the passes that follow.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+impl Found {
+    /// Frames of a layer that can't be had in this pass.
+    pub(super) fn gone(&mut self, refusal: Refusal, layer: &LayerId, frames: u32) {
+        if frames > 0 {
+            self.refusals.add(refusal, frames as usize);
+            self.truths.push(Truth::FramesGone { layer: layer.clone(), frames });
         }
     }
 }

@@ -16,6 +16,9 @@ use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
 use crate::store::work::{EnvironmentRow, LaunchSourceRow};
 use crate::store::{Store, StoreError};
 
+/// How often a layer that is left alone is looked at: what it is built from may be large.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// Layers that are left alone.
 pub struct Launches {
     back_off: Duration,
@@ -26,6 +29,8 @@ struct LeftAlone {
     /// What it was built from; `None` when something else is wrong with it.
     source: Option<u64>,
     until: Instant,
+    looked_at: Instant,
+    error: Arc<str>,
 }
 
 impl Launches {
@@ -39,6 +44,11 @@ impl Launches {
         self.left_alone.contains_key(layer)
     }
 
+    /// What is wrong with a layer that is left alone.
+    pub fn why_left_alone(&self, layer: &LayerId) -> Option<Arc<str>> {
+        self.left_alone.get(layer).map(|left| left.error.clone())
+    }
+
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
     /// answer; those left alone before are looked at again.
     pub async fn read(
@@ -46,8 +56,14 @@ impl Launches {
         placed: &[LayerId],
         store: &Store,
     ) -> Result<HashMap<LayerId, Arc<LaunchTemplate>>, StoreError> {
-        self.left_alone.retain(|_, left| left.until > Instant::now());
-        let layers: Vec<&str> = placed.iter().chain(self.left_alone.keys()).map(LayerId::as_str).collect();
+        let now = Instant::now();
+        self.left_alone.retain(|_, left| left.until > now);
+        let due = self.left_alone.iter_mut().filter(|(_, left)| now.duration_since(left.looked_at) >= LOOK_AGAIN);
+        let looked_at = due.map(|(layer, left)| {
+            left.looked_at = now;
+            layer
+        });
+        let layers: Vec<&str> = placed.iter().chain(looked_at).map(LayerId::as_str).collect();
         if layers.is_empty() {
             return Ok(HashMap::new());
         }
@@ -75,7 +91,7 @@ impl Launches {
                 }
                 Err(error) => {
                     tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {error}");
-                    self.leave_alone(layer, Some(fingerprint));
+                    self.leave_alone(layer, Some(fingerprint), error.to_string().into());
                 }
             }
         }
@@ -87,13 +103,16 @@ impl Launches {
         self.back_off
     }
 
-    /// Leaves a layer alone of which the database can't book a frame.
-    pub fn reject(&mut self, layer: LayerId) {
-        self.leave_alone(layer, None);
+    /// Leaves a layer alone of which the database can't book a frame, and why.
+    pub fn reject(&mut self, layer: LayerId, error: Arc<str>) {
+        self.leave_alone(layer, None, error);
     }
 
-    fn leave_alone(&mut self, layer: LayerId, source: Option<u64>) {
-        self.left_alone.insert(layer, LeftAlone { source, until: Instant::now() + self.back_off });
+    fn leave_alone(&mut self, layer: LayerId, source: Option<u64>, error: Arc<str>) {
+        let now = Instant::now();
+        // A back-off beyond what a clock can hold is as good as a day.
+        let until = now.checked_add(self.back_off).unwrap_or(now + Duration::from_hours(24));
+        self.left_alone.insert(layer, LeftAlone { source, until, looked_at: now, error });
     }
 }
 

@@ -37,6 +37,8 @@ const SERIALIZATION: &str = "40001";
 /// `lock_not_available`: our own lock time-out, shorter than PostgreSQL's deadlock time-out, so that a cycle ends with us.
 const LOCK_TIMEOUT: &str = "55P03";
 
+/// `foreign_key_violation`
+const FOREIGN_KEY: &str = "23503";
 /// Classes of SQLSTATE: data exception, integrity constraint, and what triggers raise.
 const ABOUT_DATA: [&str; 3] = ["22", "23", "P0"];
 
@@ -76,6 +78,11 @@ impl StoreError {
                 matches!(source, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
             }
         }
+    }
+
+    /// Whether a row that was read before is gone: a frame, a host, a job. What refers to it failed, and nothing is wrong with it.
+    pub fn is_about_a_vanished_row(&self) -> bool {
+        self.sqlstate().is_some_and(|sqlstate| sqlstate == FOREIGN_KEY)
     }
 
     /// Whether the database did not answer at all, so that it isn't known what it did.

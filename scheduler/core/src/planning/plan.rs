@@ -30,6 +30,11 @@ pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
     Plan { placements, waiting: why::obstacles(snapshot, policy, saturation, &hosts, left) }
 }
 
+/// What a bound of the pass leaves after its earlier rounds.
+fn left(bound: Option<u32>, given: u32) -> u32 {
+    bound.map_or(u32::MAX, |bound| bound.saturating_sub(given))
+}
+
 struct Planner<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
@@ -62,8 +67,8 @@ impl<'a> Planner<'a> {
             layer,
             ask,
             waiting: layer.waiting,
-            frames: self.policy.frames_per_layer.unwrap_or(u32::MAX),
-            hosts: self.policy.hosts_per_layer.unwrap_or(u32::MAX),
+            frames: left(self.policy.frames_per_layer, layer.given.frames),
+            hosts: left(self.policy.hosts_per_layer, layer.given.hosts),
         };
         let shelves = match self.shelves(&turn) {
             Ok(shelves) => shelves,

@@ -161,8 +161,9 @@ impl Checker<'_> {
         }
 
         let hosts: HashSet<_> = placed.iter().map(|placement| placement.host).collect();
-        let frames_bound = self.policy.frames_per_layer.map(u64::from);
-        let hosts_bound = self.policy.hosts_per_layer.map(|bound| bound as usize);
+        let (given_frames, given_hosts) = (u64::from(layer.given.frames), layer.given.hosts as usize);
+        let frames_bound = self.policy.frames_per_layer.map(|bound| u64::from(bound).saturating_sub(given_frames));
+        let hosts_bound = self.policy.hosts_per_layer.map(|bound| (bound as usize).saturating_sub(given_hosts));
         for (passed, what) in [
             (frames_bound.is_some_and(|bound| planned > bound), "frames"),
             (hosts_bound.is_some_and(|bound| hosts.len() > bound), "hosts"),
