@@ -11,6 +11,7 @@
 //!
 //! [`Sampler`] looks at caps and hosts during a run, since a cap that was passed for a second leaves no trace at the end.
 
+mod deadlocks;
 mod sampler;
 
 use std::fmt;
@@ -18,6 +19,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 
+pub use deadlocks::{DeadlockLog, Deadlocks};
 pub use sampler::{CapRecord, CapRecords, Sampler, StartOver};
 
 /// Everything that is wrong.
