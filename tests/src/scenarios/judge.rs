@@ -75,11 +75,16 @@ pub(super) fn judge(stage: &mut Stage, evidence: &Evidence) {
         stage.demand("Cuebot gives nothing up", failures == 0, format!("{failures} pieces of work given up"));
     }
     match deadlocks {
-        Some(Deadlocks { all, with_them }) => stage.demand(
-            "no deadlock has a scheduler in it",
-            with_them.is_empty(),
-            format!("{} of {all} deadlocks; {}", with_them.len(), some(with_them)),
-        ),
+        Some(Deadlocks { all, with_them }) => {
+            stage.demand(
+                "no deadlock has a scheduler in it",
+                with_them.is_empty(),
+                format!("{} of {all} deadlocks; {}", with_them.len(), some(with_them)),
+            );
+            if stage.no_deadlock_at_all {
+                stage.demand("there is no deadlock at all", *all == 0, format!("{all} deadlocks"));
+            }
+        }
         None => stage.see("the server's log can't be read, so who took part in deadlocks is not known"),
     }
     if !stage.cuts_connections {

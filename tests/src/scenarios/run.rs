@@ -168,6 +168,7 @@ async fn build(scenario: &dyn Scenario, setting: Setting, place: &Place<'_>, fol
         given_up: HashSet::new(),
         retried: Vec::new(),
         cuts_connections: false,
+        no_deadlock_at_all: false,
         dry_run: false,
         checks: Vec::new(),
         seen: Vec::new(),
@@ -183,10 +184,7 @@ async fn play_and_rest(scenario: &dyn Scenario, stage: &mut Stage) -> anyhow::Re
 
 async fn play(scenario: &dyn Scenario, stage: &mut Stage) -> anyhow::Result<()> {
     for n in 1..=stage.schedulers_wanted {
-        stage.start_scheduler(&format!("scheduler-{n}"))?;
-    }
-    for scheduler in &mut stage.schedulers {
-        scheduler.ready().await?;
+        stage.start_scheduler(&format!("scheduler-{n}"), &[]).await?;
     }
     scenario.play(stage).await
 }

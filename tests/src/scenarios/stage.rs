@@ -5,12 +5,13 @@ use std::fmt::Display;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use sqlx::AssertSqlSafe;
 
 use super::logbook::Logbook;
 use super::parts::without_prefix;
 use super::{Check, Setting};
+use crate::cuebot_sim::CuebotSim;
 use crate::farm_sim::Run;
 use crate::harness::{Harness, Scheduler};
 use crate::loader::description::JobDescription;
@@ -35,7 +36,9 @@ pub struct Stage {
     pub retried: Vec<String>,
     /// Whether connections are cut on purpose, so that passes fail.
     pub cuts_connections: bool,
-    /// Whether agents are called at all.
+    /// Whether nothing may wait in a circle at all, not even Cuebot's own sessions.
+    pub no_deadlock_at_all: bool,
+    /// Whether agents are not called.
     pub dry_run: bool,
     pub(super) schedulers_wanted: usize,
     pub(super) prefix: String,
@@ -58,11 +61,24 @@ impl Stage {
         self.checks.push(check);
     }
 
-    /// Starts one more scheduler; wait for it to be ready.
-    pub fn start_scheduler(&mut self, name: &str) -> anyhow::Result<()> {
-        let variables: Vec<(&str, &str)> = self.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        self.schedulers.push(self.harness.scheduler(name, &variables)?);
-        Ok(())
+    /// Starts one more scheduler, with more settings, and waits for it to be ready.
+    pub async fn start_scheduler(&mut self, name: &str, more: &[(&str, &str)]) -> anyhow::Result<()> {
+        let common = self.variables.iter().map(|(name, value)| (*name, value.as_str()));
+        let variables: Vec<(&str, &str)> = common.chain(more.iter().copied()).collect();
+        let mut scheduler = self.harness.scheduler(name, &variables)?;
+        let ready = scheduler.ready().await;
+        self.schedulers.push(scheduler);
+        ready
+    }
+
+    /// The stand-in; an error where a real Cuebot is used, which can't be told to misbehave.
+    pub fn stand_in(&self) -> anyhow::Result<&CuebotSim> {
+        self.harness.cuebot.as_ref().context("this scenario needs the stand-in Cuebot")
+    }
+
+    /// Lets some time pass in which something must *not* happen. What must happen is waited for.
+    pub async fn linger(&self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 
     /// Submits a job to the running farm; its ids are then among the loaded ones. It names its show and its limits as the farm's
@@ -80,6 +96,11 @@ impl Stage {
         all.layers.extend(layers);
         all.frames.extend(frames);
         Ok(())
+    }
+
+    /// What stands before all names in the database; nothing on a private one.
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// Ids of the loaded jobs.

@@ -1,6 +1,7 @@
 //! A limit on running frames, with two schedulers that both want all of it.
 
-use super::super::{Parts, Scenario, Setting, Stage};
+use super::most_at_once;
+use crate::scenarios::{Parts, Scenario, Setting, Stage};
 
 /// See [`Scenario::demanded`].
 pub struct Limit;
@@ -40,7 +41,7 @@ jobs:
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
         stage.until_reason("limit").await?;
         stage.until_done().await?;
-        let most = most_at_once(stage);
+        let most = most_at_once(&stage.harness.hosts.record(), |_| 1);
         stage.demand(
             "the limit is reached on the hosts and not passed there",
             most == MAX,
@@ -49,19 +50,4 @@ jobs:
         stage.see(format!("at most {most} ran at once"));
         Ok(())
     }
-}
-
-/// By the hosts' record: the most runs that overlapped.
-pub(super) fn most_at_once(stage: &Stage) -> i64 {
-    let runs = stage.harness.hosts.record();
-    let mut moments: Vec<(u64, i64)> =
-        runs.iter().flat_map(|run| [(run.started_us, 1), (run.end.map_or(u64::MAX, |end| end.at_us), -1)]).collect();
-    // An end before a start at the same microsecond.
-    moments.sort_unstable();
-    let (mut now, mut most) = (0, 0);
-    for (_, change) in moments {
-        now += change;
-        most = most.max(now);
-    }
-    most
 }
