@@ -103,6 +103,7 @@ impl PassReport {
     /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
     fn planned_anew(&mut self, plan: &Plan) {
         self.unsettled = false;
+        self.scores.extend(plan.placements.iter().filter_map(|placement| Some(placement.score?.0)));
         self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
         self.waiting.clear();
         self.waiting_layers.clear();

@@ -9,6 +9,8 @@ use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
 use crate::domain::cap::{Budget, Cap};
 use crate::domain::request::{CoreRequest, ThreadMode};
 use crate::domain::tag::{HostTag, TagKind};
+use crate::planning::epvm::{Epvm, Weights};
+use crate::planning::score::{self, Saturation};
 use crate::planning::{Plan, Policy, Violation, check, plan};
 use crate::reason::{Obstacle, Reason};
 use crate::snapshot::{
@@ -24,12 +26,23 @@ pub fn at_most(most: i64) -> Budget {
 
 pub fn policy() -> Policy {
     Policy {
-        core_saturation: true,
-        memory_saturation: false,
+        strategy: score::Strategy::Saturation(Saturation { cores: true, memory: false }),
         memory_stranded: Kb(2 * GIB),
         selfish_services: vec!["selfish".to_owned()],
         frames_per_layer: None,
         hosts_per_layer: None,
+    }
+}
+
+/// The weights that hold where the file sets none.
+pub fn weights() -> Weights {
+    Weights {
+        cores: 1.0,
+        memory: 1.0,
+        gpus: 2.0,
+        gpu_memory: 1.0,
+        gpu_count_reservation: 2.0,
+        gpu_memory_reservation: 2.0,
     }
 }
 
@@ -424,20 +437,22 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
     )
 }
 
+pub fn any_strategy() -> impl Strategy<Value = score::Strategy> {
+    let saturation = (any::<bool>(), any::<bool>())
+        .prop_map(|(cores, memory)| score::Strategy::Saturation(Saturation { cores, memory }));
+    let epvm =
+        (0..15_u32).prop_map(|max_candidates| score::Strategy::Epvm(Epvm { max_candidates, weights: weights() }));
+    prop_oneof![2 => saturation, 1 => epvm]
+}
+
 pub fn any_policy() -> impl Strategy<Value = Policy> {
-    (
-        any::<bool>(),
-        any::<bool>(),
-        0..5_i64,
-        prop::option::weighted(0.2, 0..10_u32),
-        prop::option::weighted(0.2, 0..4_u32),
-    )
-        .prop_map(|(cores, memory, stranded, frames_per_layer, hosts_per_layer)| Policy {
-            core_saturation: cores,
-            memory_saturation: memory,
+    (any_strategy(), 0..5_i64, prop::option::weighted(0.2, 0..10_u32), prop::option::weighted(0.2, 0..4_u32)).prop_map(
+        |(strategy, stranded, frames_per_layer, hosts_per_layer)| Policy {
+            strategy,
             memory_stranded: Kb(stranded * GIB),
             frames_per_layer,
             hosts_per_layer,
             ..policy()
-        })
+        },
+    )
 }

@@ -11,6 +11,7 @@ use cue_scheduler::store::Store;
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::planning::Policy;
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
 use sqlx::PgPool;
 use testbed::auditor::audit;
@@ -112,8 +113,7 @@ impl Farm {
 
 pub fn policy() -> Policy {
     Policy {
-        core_saturation: true,
-        memory_saturation: false,
+        strategy: Strategy::Saturation(Saturation { cores: true, memory: false }),
         memory_stranded: Kb(2 << 20),
         selfish_services: Vec::new(),
         frames_per_layer: None,

@@ -8,6 +8,7 @@
 //! Invariants: [`HostIndex::best`] gives the host with the least [`Score`] of all that fit (a test compares it with a scan
 //! of all hosts); and what it gives depends on ids and amounts, never on the order of the snapshot.
 
+mod candidates;
 mod nearest;
 mod refused;
 mod shelf;
@@ -20,6 +21,7 @@ use crate::planning::score::{Saturation, Score};
 use crate::planning::size::{Ask, HostState};
 use crate::snapshot::{Host, HostIx, Layer};
 
+pub use candidates::Allowed;
 pub use nearest::Nearness;
 pub use refused::Refused;
 use shelf::{Finding, Kind, Place, Shelf};
@@ -209,7 +211,7 @@ impl<'a> HostIndex<'a> {
                 *on
             } else {
                 let new = self.shelves.len() as ShelfIx;
-                self.shelves.push(Shelf::new(kind));
+                self.shelves.push(Shelf::new(&tag.name, kind));
                 places.push(Vec::new());
                 of_tag.push((kind_at, new));
                 new

@@ -10,15 +10,19 @@
 //! [`check()`] verifies a plan from the snapshot alone and shares no code with what made it.
 
 pub mod check;
+pub mod epvm;
 pub mod gate;
 mod headroom;
 pub mod order;
 mod plan;
-pub(crate) mod score;
+pub mod score;
 pub(crate) mod size;
 mod why;
 
 pub use check::{Violation, check};
+
+use epvm::Points;
+use score::Strategy;
 
 use crate::domain::amount::{Kb, Resources};
 use crate::reason::{Obstacle, Reason};
@@ -27,10 +31,8 @@ use crate::snapshot::{HostIx, LayerIx, Snapshot};
 /// What the configuration says about placing work.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Prefer hosts with the fewest idle cores that fit (else with the most): `core_saturation`.
-    pub core_saturation: bool,
-    /// Among hosts with equally many idle cores, prefer those with the least idle memory (else with the most).
-    pub memory_saturation: bool,
+    /// How the host for a frame is chosen.
+    pub strategy: Strategy,
     /// A threadable frame that would leave no more memory than this takes all idle cores, since nobody else could use
     /// them: `queue.memory_stranded_threshold`.
     pub memory_stranded: Kb,
@@ -53,6 +55,8 @@ pub struct Placement {
     pub size: Resources,
     /// How many frames, at least 1.
     pub frames: u32,
+    /// The host's score when it was chosen, where the strategy has scores.
+    pub score: Option<Points>,
 }
 
 /// Frames that wait on, and why.

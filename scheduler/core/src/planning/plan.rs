@@ -1,19 +1,20 @@
 //! Serving the layers of a pool, one after the other.
 
-use crate::host_index::{HostIndex, Refused, Search, Shelves};
+use crate::host_index::{Allowed, HostIndex, Refused, Search, Shelves};
 use crate::reason::Bound;
 use crate::snapshot::{HostIx, Layer, LayerIx, Snapshot};
 
+use super::epvm::Points;
 use super::headroom::{Headroom, Room};
 use super::order;
-use super::score::Saturation;
+use super::score::Strategy;
 use super::size::{Ask, NO_BOUND};
 use super::why::{self, Left, Why};
 use super::{Placement, Plan, Policy};
 
 /// See [`super::plan`].
 pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
-    let saturation = Saturation { cores: policy.core_saturation, memory: policy.memory_saturation };
+    let saturation = policy.strategy.saturation();
     let mut planner = Planner {
         snapshot,
         policy,
@@ -58,6 +59,12 @@ struct Turn<'a> {
     hosts: u32,
 }
 
+/// The host for a layer's next frames.
+struct Choice {
+    host: HostIx,
+    score: Option<Points>,
+}
+
 impl<'a> Planner<'a> {
     fn serve(&mut self, at: LayerIx) {
         let layer = &self.snapshot[at];
@@ -84,7 +91,7 @@ impl<'a> Planner<'a> {
         let mut search = Search::new(&shelves, &ask);
         while turn.waiting > 0 {
             match self.next_host(&turn, &mut search) {
-                Ok(host) => self.fill(host, &mut turn),
+                Ok(choice) => self.fill(choice, &mut turn),
                 Err(why) => {
                     self.left.push(Left { layer: at, frames: turn.waiting, why });
                     return;
@@ -107,15 +114,27 @@ impl<'a> Planner<'a> {
     }
 
     /// The questions, in their order: a host for the next frame, or the first obstacle.
-    fn next_host(&mut self, turn: &Turn, search: &mut Search) -> Result<HostIx, Why> {
+    fn next_host(&mut self, turn: &Turn, search: &mut Search) -> Result<Choice, Why> {
         let room = self.room(turn)?;
-        let Some(host) = self.hosts.best(search, room.cores) else {
+        let Some(choice) = self.choose(turn, search, room) else {
             return Err(self.why_none(turn, search));
         };
         match self.policy {
             Policy { frames_per_layer: Some(most), .. } if turn.frames == 0 => Err(Why::Bound(Bound::Frames(*most))),
             Policy { hosts_per_layer: Some(most), .. } if turn.hosts == 0 => Err(Why::Bound(Bound::Hosts(*most))),
-            _ => Ok(host),
+            _ => Ok(choice),
+        }
+    }
+
+    fn choose(&self, turn: &Turn, search: &mut Search, room: Room) -> Option<Choice> {
+        match &self.policy.strategy {
+            Strategy::Saturation(_) => self.hosts.best(search, room.cores).map(|host| Choice { host, score: None }),
+            Strategy::Epvm(epvm) => {
+                let frames = turn.waiting.min(turn.frames).min(room.frames).max(1);
+                let allowed = Allowed { cores: room.cores, frames };
+                let (host, score) = self.hosts.cheapest(search.shelves(), &turn.ask, allowed, epvm)?;
+                Some(Choice { host, score: Some(score) })
+            }
         }
     }
 
@@ -136,7 +155,7 @@ impl<'a> Planner<'a> {
     }
 
     /// Puts as many frames on a host as host, caps and bounds allow.
-    fn fill(&mut self, host: HostIx, turn: &mut Turn<'a>) {
+    fn fill(&mut self, Choice { host, score }: Choice, turn: &mut Turn<'a>) {
         let mut state = self.hosts.state(host);
         turn.hosts -= 1;
         while turn.waiting > 0
@@ -149,7 +168,7 @@ impl<'a> Planner<'a> {
             self.headroom.take(turn.layer, &size, frames);
             turn.waiting -= frames;
             turn.frames -= frames;
-            self.place(Placement { layer: turn.at, host, size, frames });
+            self.place(Placement { layer: turn.at, host, size, frames, score });
         }
         self.hosts.put(host, state);
     }
