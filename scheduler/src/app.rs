@@ -5,8 +5,8 @@
 //! connections close. All of it within `scheduler.drain_timeout`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -28,7 +28,7 @@ use tokio_util::task::TaskTracker;
 use crate::accounting::{self, Correction};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
-use crate::feed::{Feed, FeedCounts, Pace, Scope};
+use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill};
 use crate::http::{self, Metrics, Readiness};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::pass::{PassContext, PassReport};
@@ -99,12 +99,8 @@ pub fn engine(
     observer: Arc<dyn Observer>,
 ) -> Engine {
     let queue = &config.queue;
-    let ignored_tags: BTreeSet<String> = config.scheduler.ignore_tags.iter().cloned().collect();
-    let read = Arc::new(ReadSettings {
-        host_staleness: config.host_cache.host_staleness_threshold,
-        host_interval: config.host_cache.monitoring_interval,
-        ignored_tags: ignored_tags.clone(),
-    });
+    let read = Arc::new(read_settings(config));
+    let ignored_tags = read.ignored_tags.clone();
     let chunks =
         ChunkSizes { manual: queue.manual_tags_chunk_size as usize, hostname: queue.hostname_tags_chunk_size as usize };
     let pace =
@@ -134,6 +130,15 @@ pub fn engine(
             passes_in_flight: queue.stream.cluster_buffer_size.permits(),
         },
         observer,
+    }
+}
+
+/// How pools are read.
+pub(crate) fn read_settings(config: &Config) -> ReadSettings {
+    ReadSettings {
+        host_staleness: config.host_cache.host_staleness_threshold,
+        host_interval: config.host_cache.monitoring_interval,
+        ignored_tags: config.scheduler.ignore_tags.iter().cloned().collect(),
     }
 }
 
@@ -169,7 +174,7 @@ fn kb(bytes: u64) -> Kb {
     Kb(i64::try_from(bytes / 1024).unwrap_or(i64::MAX))
 }
 
-fn target(config: &Config) -> Target {
+pub(crate) fn target(config: &Config) -> Target {
     let database = &config.database;
     let facility = config.scheduler.facility.as_deref().unwrap_or("*");
     let id: u32 = rand::rng().random();
@@ -285,11 +290,32 @@ struct Reporter {
     readiness: Readiness,
     frames: AtomicU64,
     capped: AtomicU64,
+    /// What forbids booking, as it was told last.
+    standstill: std::sync::Mutex<Option<Standstill>>,
 }
 
 impl Reporter {
     fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
-        Self { metrics, readiness, frames: AtomicU64::new(0), capped: AtomicU64::new(0) }
+        Self {
+            metrics,
+            readiness,
+            frames: AtomicU64::new(0),
+            capped: AtomicU64::new(0),
+            standstill: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Tells once what forbids booking, and once that it is over.
+    fn tell_standstill(&self, now: Option<Standstill>) {
+        let mut told = self.standstill.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            if let Some(cause) = now {
+                tracing::warn!("nothing is booked: {cause}");
+            } else {
+                tracing::info!("booking goes on: what forbade it is gone");
+            }
+            *told = now;
+        }
     }
 }
 
@@ -329,11 +355,12 @@ impl Observer for Reporter {
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {
         self.metrics.scanned(result, took);
         match result {
-            Ok(_) => {
+            Ok(counts) => {
                 if self.readiness.missing().is_some() {
                     tracing::info!("ready");
                 }
                 self.readiness.ready();
+                self.tell_standstill(counts.standstill);
             }
             Err(error) => {
                 let text = format!("database: {}", chain(error));

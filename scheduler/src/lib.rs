@@ -9,6 +9,7 @@ pub mod app;
 pub mod booking;
 pub mod cli;
 pub mod engine;
+pub mod explain;
 pub mod feed;
 pub mod http;
 pub mod launch;

@@ -27,4 +27,5 @@ pub use load::{FILE_VARIABLE, HOME_FILES, Loaded, Overrides, Sources};
 pub use log_filter::LogFilter;
 pub use model::{Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler, Stream};
 pub use strategy::{HostBookingStrategy, Strategy, StrategyType, Weights};
+pub use suggest::distance;
 pub use values::{Bytes, InFlight, Secret};

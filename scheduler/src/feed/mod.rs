@@ -5,6 +5,8 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
+mod standstill;
+
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -16,7 +18,11 @@ use cue_scheduler_core::domain::tag::TagKind;
 use tokio::sync::Mutex;
 
 use crate::snapshot::{PoolReader, ReadSettings};
+use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
+use standstill::Lookout;
+
+pub use standstill::Standstill;
 
 /// How often a pool is looked at.
 #[derive(Clone, Debug)]
@@ -62,6 +68,7 @@ pub struct Feed {
     shows: BTreeSet<Arc<str>>,
     /// Where the round robin stands.
     position: usize,
+    lookout: Lookout,
 }
 
 struct PoolState {
@@ -98,6 +105,8 @@ pub struct PoolAt(Pool);
 /// Counts for the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedCounts {
+    /// What forbids booking altogether.
+    pub standstill: Option<Standstill>,
     /// Clusters by kind.
     pub clusters: Vec<(TagKind, usize)>,
     /// Clusters with work.
@@ -113,26 +122,25 @@ pub struct FeedCounts {
 impl Feed {
     /// A feed without pools; reload it first.
     pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
-        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), shows: BTreeSet::new(), position }
+        Self {
+            scope,
+            pace,
+            read,
+            clusters: Vec::new(),
+            pools: Vec::new(),
+            shows: BTreeSet::new(),
+            position,
+            lookout: Lookout::default(),
+        }
     }
 
     /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
     pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
+        if self.lookout.look(store, Instant::now()).await? == Some(Standstill::NoManagedFlag) {
+            return Ok(());
+        }
         let facility = self.scope.facility.as_ref();
-        let tags: Vec<AllocTag> = store
-            .tags(facility)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                Some(AllocTag {
-                    facility: row.facility,
-                    alloc: row.alloc,
-                    alloc_name: row.alloc_name.into(),
-                    tag: row.tag.into(),
-                    kind: TagKind::from_column(&row.kind)?,
-                })
-            })
-            .collect();
+        let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let subscriptions = store.subscriptions(facility).await?;
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =
@@ -157,7 +165,16 @@ impl Feed {
 
     /// Takes in an awake scan.
     pub async fn scan(&mut self, store: &Store, now: Instant) -> Result<FeedCounts, StoreError> {
-        let rows = store.awake(self.scope.facility.as_ref()).await?;
+        let before = self.lookout.found();
+        let standstill = self.lookout.look(store, now).await?;
+        if before == Some(Standstill::NoManagedFlag) && standstill != before {
+            self.reload(store).await?;
+        }
+        // Where nothing may be booked all pools sleep.
+        let rows = match standstill {
+            Some(_) => Vec::new(),
+            None => store.awake(self.scope.facility.as_ref()).await?,
+        };
         let work: Vec<WaitingWork> = rows
             .into_iter()
             .map(|row| {
@@ -176,6 +193,7 @@ impl Feed {
             .count();
         let of_kind = |kind| self.clusters.iter().filter(|cluster| cluster.kind == kind).count();
         Ok(FeedCounts {
+            standstill,
             clusters: TagKind::ALL.iter().map(|kind| (*kind, of_kind(*kind))).collect(),
             active,
             sleeping: self.clusters.len() - active,
@@ -191,6 +209,9 @@ impl Feed {
 
     /// The next pool whose turn it is, round robin.
     pub fn next(&mut self, now: Instant) -> Option<Turned> {
+        if self.lookout.found().is_some() {
+            return None;
+        }
         let count = self.pools.len();
         for step in 0..count {
             let at = (self.position + step) % count;

@@ -45,8 +45,11 @@ pub struct CountersTx {
 }
 
 impl Store {
-    /// The ids of managed shows.
+    /// The ids of managed shows; none where the schema has no flag for it.
     pub async fn managed_shows(&self) -> Result<Vec<String>, StoreError> {
+        if !self.standing().await?.managed_flag {
+            return Ok(Vec::new());
+        }
         sqlx::query_scalar(sql!("accounting/managed_shows"))
             .fetch_all(&self.pool)
             .await

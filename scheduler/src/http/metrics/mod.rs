@@ -57,6 +57,7 @@ pub struct Metrics {
     counters_reconciled: CounterVec,
     launches: CounterVec,
     pass_duration: HistogramVec,
+    standstill: GaugeVec,
     database_up: Gauge,
 }
 
@@ -94,6 +95,7 @@ impl Metrics {
             counters_reconciled: make.counters(&families::COUNTERS_RECONCILED)?,
             launches: make.counters(&families::LAUNCH_OUTCOMES)?,
             pass_duration: make.histograms(&families::PASS_DURATION)?,
+            standstill: make.gauges(&families::STANDSTILL)?,
             database_up: make.gauge(&families::DATABASE_UP)?,
             registry,
         })

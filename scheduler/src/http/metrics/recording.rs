@@ -11,7 +11,7 @@ use cue_scheduler_core::reason::Reason;
 use super::Metrics;
 use crate::accounting::{self, Correction};
 use crate::engine;
-use crate::feed::{FeedCounts, Turn};
+use crate::feed::{FeedCounts, Standstill, Turn};
 use crate::launch;
 use crate::pass::PassReport;
 use crate::store::StoreError;
@@ -130,6 +130,10 @@ impl engine::Observer for Metrics {
         if let Ok(counts) = result {
             for (kind, clusters) in &counts.clusters {
                 self.clusters.with_label_values(&[kind.label()]).set(*clusters as f64);
+            }
+            for cause in Standstill::ALL {
+                let stands = f64::from(u8::from(counts.standstill == Some(cause)));
+                self.standstill.with_label_values(&[cause.label()]).set(stands);
             }
             self.clusters_active.set(counts.active as f64);
             self.clusters_sleeping.set(counts.sleeping as f64);
