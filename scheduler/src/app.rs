@@ -167,6 +167,7 @@ pub fn policy(config: &Config) -> Policy {
         selfish_services: queue.selfish_services.clone(),
         frames_per_layer: queue.dispatch_frames_per_layer_limit,
         hosts_per_layer: queue.host_candidate_attempts_per_layer,
+        jobs_per_show: queue.max_jobs_per_cluster_pass,
     }
 }
 

@@ -117,11 +117,12 @@ impl PassReport {
     /// When to come again.
     pub fn turn(&self) -> Turn {
         let waiting = self.waiting.values().sum::<u64>() > 0;
+        let cut_short = self.unsettled || self.waiting.contains_key(&Reason::PassBound);
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || self.unsettled) {
+        } else if self.frames() > 0 && (!waiting || cut_short) {
             Turn::Again
         } else {
             Turn::Saturated

@@ -193,6 +193,8 @@ pub enum Bound {
     Frames(u32),
     /// Hosts: `queue.host_candidate_attempts_per_layer`.
     Hosts(u32),
+    /// Jobs of the show: `queue.max_jobs_per_cluster_pass`.
+    Jobs(u32),
 }
 
 /// Why a layer's next frame was not booked in a pass, in numbers.

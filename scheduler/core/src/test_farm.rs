@@ -31,6 +31,7 @@ pub fn policy() -> Policy {
         selfish_services: vec!["selfish".to_owned()],
         frames_per_layer: None,
         hosts_per_layer: None,
+        jobs_per_show: None,
     }
 }
 
@@ -446,13 +447,19 @@ pub fn any_strategy() -> impl Strategy<Value = score::Strategy> {
 }
 
 pub fn any_policy() -> impl Strategy<Value = Policy> {
-    (any_strategy(), 0..5_i64, prop::option::weighted(0.2, 0..10_u32), prop::option::weighted(0.2, 0..4_u32)).prop_map(
-        |(strategy, stranded, frames_per_layer, hosts_per_layer)| Policy {
+    (
+        any_strategy(),
+        0..5_i64,
+        prop::option::weighted(0.2, 0..10_u32),
+        prop::option::weighted(0.2, 0..4_u32),
+        prop::option::weighted(0.2, 0..4_u32),
+    )
+        .prop_map(|(strategy, stranded, frames_per_layer, hosts_per_layer, jobs_per_show)| Policy {
             strategy,
             memory_stranded: Kb(stranded * GIB),
             frames_per_layer,
             hosts_per_layer,
+            jobs_per_show,
             ..policy()
-        },
-    )
+        })
 }

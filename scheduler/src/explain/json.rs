@@ -74,6 +74,7 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::HostsQuarantined { hosts, host } => json!({"hosts": hosts, "host": **host}),
         Obstacle::PassBound(Bound::Frames(most)) => json!({"frames_per_pass": most}),
         Obstacle::PassBound(Bound::Hosts(most)) => json!({"hosts_per_pass": most}),
+        Obstacle::PassBound(Bound::Jobs(most)) => json!({"jobs_per_pass": most}),
         Obstacle::Unbuildable { error } => json!({"error": **error}),
         Obstacle::Refused { cause } => json!({"cause": cause}),
     };

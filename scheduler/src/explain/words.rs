@@ -77,6 +77,9 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
             "a pass fills no more than {most} hosts for a layer (queue.host_candidate_attempts_per_layer); the next follows \
              at once"
         ),
+        Obstacle::PassBound(Bound::Jobs(most)) => format!(
+            "a pass serves no more than {most} jobs of a show (queue.max_jobs_per_cluster_pass); the next follows at once"
+        ),
         Obstacle::Unbuildable { error } => format!("they can't be launched as the layer is written: {error}"),
         Obstacle::Refused { cause } => {
             format!("the database refused to book them ({cause}); they are tried again in the next pass")

@@ -118,5 +118,6 @@ pub fn policy() -> Policy {
         selfish_services: Vec::new(),
         frames_per_layer: None,
         hosts_per_layer: None,
+        jobs_per_show: None,
     }
 }

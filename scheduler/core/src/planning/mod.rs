@@ -42,6 +42,9 @@ pub struct Policy {
     pub frames_per_layer: Option<u32>,
     /// Most hosts for one layer in one pass; `None` for no bound: `queue.host_candidate_attempts_per_layer`.
     pub hosts_per_layer: Option<u32>,
+    /// Most jobs of a show that get frames in one pass; `None` for no bound: `queue.max_jobs_per_cluster_pass`. Those that find
+    /// no host don't count: a bound must not let work that fits nowhere hide work that fits.
+    pub jobs_per_show: Option<u32>,
 }
 
 /// `frames` frames of a layer on a host, each with the same reservation.

@@ -1,8 +1,10 @@
 //! Serving the layers of a pool, one after the other.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::host_index::{Allowed, HostIndex, Refused, Search, Shelves};
 use crate::reason::Bound;
-use crate::snapshot::{HostIx, Layer, LayerIx, Snapshot};
+use crate::snapshot::{HostIx, JobIx, Layer, LayerIx, Snapshot, SubscriptionIx};
 
 use super::epvm::Points;
 use super::headroom::{Headroom, Room};
@@ -21,6 +23,7 @@ pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
         hosts: HostIndex::new(&snapshot.hosts, &snapshot.layers, saturation),
         headroom: Headroom::of(snapshot),
         refused: Refused::default(),
+        served: served_before(snapshot),
         placements: Vec::new(),
         left: Vec::new(),
     };
@@ -36,12 +39,23 @@ fn left(bound: Option<u32>, given: u32) -> u32 {
     bound.map_or(u32::MAX, |bound| bound.saturating_sub(given))
 }
 
+/// The jobs to which earlier rounds gave frames.
+fn served_before(snapshot: &Snapshot) -> HashMap<SubscriptionIx, HashSet<JobIx>> {
+    let mut served: HashMap<SubscriptionIx, HashSet<JobIx>> = HashMap::new();
+    for layer in snapshot.layers.iter().filter(|layer| layer.given.frames > 0) {
+        served.entry(snapshot[layer.job].subscription).or_default().insert(layer.job);
+    }
+    served
+}
+
 struct Planner<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
     hosts: HostIndex<'a>,
     headroom: Headroom<'a>,
     refused: Refused,
+    /// By subscription: jobs that were given frames in this pass.
+    served: HashMap<SubscriptionIx, HashSet<JobIx>>,
     placements: Vec<Placement>,
     left: Vec<Left>,
 }
@@ -122,8 +136,17 @@ impl<'a> Planner<'a> {
         match self.policy {
             Policy { frames_per_layer: Some(most), .. } if turn.frames == 0 => Err(Why::Bound(Bound::Frames(*most))),
             Policy { hosts_per_layer: Some(most), .. } if turn.hosts == 0 => Err(Why::Bound(Bound::Hosts(*most))),
+            Policy { jobs_per_show: Some(most), .. } if !self.may_serve(turn.layer.job, *most) => {
+                Err(Why::Bound(Bound::Jobs(*most)))
+            }
             _ => Ok(choice),
         }
+    }
+
+    /// Whether a job is among the first `most` of its show.
+    fn may_serve(&self, job: JobIx, most: u32) -> bool {
+        let served = self.served.get(&self.snapshot[job].subscription);
+        served.map_or(most > 0, |served| served.contains(&job) || served.len() < most as usize)
     }
 
     fn choose(&self, turn: &Turn, search: &mut Search, room: Room) -> Option<Choice> {
@@ -158,6 +181,7 @@ impl<'a> Planner<'a> {
     fn fill(&mut self, Choice { host, score }: Choice, turn: &mut Turn<'a>) {
         let mut state = self.hosts.state(host);
         turn.hosts -= 1;
+        self.served.entry(self.snapshot[turn.layer.job].subscription).or_default().insert(turn.layer.job);
         while turn.waiting > 0
             && turn.frames > 0
             && let Ok(room) = self.room(turn)

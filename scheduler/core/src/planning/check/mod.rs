@@ -27,8 +27,12 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Vec<Violation
         policy,
         idle: snapshot.hosts.iter().map(credible_idle).collect(),
         used: Used::of(snapshot),
+        served: vec![BTreeSet::new(); snapshot.subscriptions.len()],
         found: Vec::new(),
     };
+    for layer in snapshot.layers.iter().filter(|layer| layer.given.frames > 0) {
+        checker.served[snapshot[layer.job].subscription.0 as usize].insert(layer.job.0);
+    }
     if checker.all_known(plan) {
         checker.turns(plan);
     }
@@ -40,6 +44,8 @@ struct Checker<'a> {
     policy: &'a Policy,
     idle: Vec<Resources>,
     used: Used,
+    /// By subscription, the jobs that got frames.
+    served: Vec<BTreeSet<u32>>,
     found: Vec<Violation>,
 }
 
@@ -164,7 +170,14 @@ impl Checker<'_> {
         let (given_frames, given_hosts) = (u64::from(layer.given.frames), layer.given.hosts as usize);
         let frames_bound = self.policy.frames_per_layer.map(|bound| u64::from(bound).saturating_sub(given_frames));
         let hosts_bound = self.policy.hosts_per_layer.map(|bound| (bound as usize).saturating_sub(given_hosts));
+        let jobs_bound = self.policy.jobs_per_show.map(|bound| bound as usize);
+        let served = &mut self.served[self.snapshot[layer.job].subscription.0 as usize];
+        if !placed.is_empty() {
+            served.insert(layer.job.0);
+        }
+        let (jobs, job_served) = (served.len(), served.contains(&layer.job.0));
         for (passed, what) in [
+            (jobs_bound.is_some_and(|bound| jobs > bound), "jobs"),
             (frames_bound.is_some_and(|bound| planned > bound), "frames"),
             (hosts_bound.is_some_and(|bound| hosts.len() > bound), "hosts"),
         ] {
@@ -179,7 +192,8 @@ impl Checker<'_> {
                 right = BTreeSet::from([Reason::HostsQuarantined]);
             }
             let bounded = frames_bound.is_some_and(|bound| planned >= bound)
-                || hosts_bound.is_some_and(|bound| hosts.len() >= bound);
+                || hosts_bound.is_some_and(|bound| hosts.len() >= bound)
+                || jobs_bound.is_some_and(|bound| jobs >= bound && !job_served);
             if right.is_empty() && bounded {
                 right.insert(Reason::PassBound);
             }

@@ -1,5 +1,6 @@
 #![allow(clippy::too_many_lines, reason = "a table is as long as it has cases")]
 
+mod bounds;
 mod checker;
 mod epvm;
 mod numbers;

@@ -40,7 +40,7 @@ fn crowded_farm() -> impl Strategy<Value = Snapshot> {
 }
 
 fn unbounded(policy: Policy) -> Policy {
-    Policy { frames_per_layer: None, hosts_per_layer: None, ..policy }
+    Policy { frames_per_layer: None, hosts_per_layer: None, jobs_per_show: None, ..policy }
 }
 
 proptest! {
