@@ -14,7 +14,8 @@ use crate::planning::score::{self, Saturation};
 use crate::planning::{Plan, Policy, Violation, check, plan};
 use crate::reason::{Obstacle, Reason};
 use crate::snapshot::{
-    Folder, FolderIx, Given, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
+    Counted, Folder, FolderIx, Given, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription,
+    SubscriptionIx,
 };
 
 pub const GIB: i64 = 1 << 20;
@@ -128,7 +129,8 @@ impl Farm {
     }
 
     pub fn limit(&mut self, name: &str, most: i64) -> LimitIx {
-        self.0.limits.push(Limit { id: name.into(), name: name.into(), frames: at_most(most) });
+        let (running, counted) = (at_most(most), Counted::Frames);
+        self.0.limits.push(Limit { id: name.into(), name: name.into(), running, counted });
         LimitIx(self.0.limits.len() as u32 - 1)
     }
 
@@ -198,7 +200,11 @@ pub fn applied(snapshot: &Snapshot, plan: &Plan) -> Snapshot {
         layer.waiting -= p.frames;
         let limits: std::collections::BTreeSet<_> = layer.limits.iter().copied().collect();
         for limit in limits {
-            after.limits[limit.0 as usize].frames.used += n;
+            let limit = &mut after.limits[limit.0 as usize];
+            limit.running.used += match &mut limit.counted {
+                Counted::Frames => n,
+                Counted::Hosts(hosts) => i64::from(hosts.insert(after.hosts[p.host.0 as usize].id.clone())),
+            };
         }
         let job = &mut after.jobs[layer.job.0 as usize];
         let folder = &mut after.folders[job.folder.0 as usize];
@@ -389,9 +395,9 @@ fn some_layer() -> impl Strategy<Value = Layer> {
         )
 }
 
-fn limit(at: usize, frames: Budget) -> Limit {
+fn limit(at: usize, running: Budget) -> Limit {
     let id = format!("limit-{at}");
-    Limit { id: id.as_str().into(), name: id.as_str().into(), frames }
+    Limit { id: id.as_str().into(), name: id.as_str().into(), running, counted: Counted::Frames }
 }
 
 /// A small farm in any state: caps of every kind, busy hosts, absurd amounts.
@@ -403,8 +409,10 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
     let layers = prop::collection::vec(some_layer(), 0..14);
     let hosts = prop::collection::vec(some_host(), 0..12);
     let paused = prop::collection::vec(some_host(), 0..3);
-    (subscriptions, folders, limits, jobs, layers, hosts, paused).prop_map(
-        |(subscriptions, folders, limits, jobs, layers, hosts, paused)| {
+    // By limit that counts hosts: those that hold a seat.
+    let seats = prop::collection::vec(prop::option::weighted(0.4, prop::collection::vec(0..14_usize, 0..3)), 3);
+    (subscriptions, folders, limits, jobs, layers, hosts, paused, seats).prop_map(
+        |(subscriptions, folders, limits, jobs, layers, hosts, paused, seats)| {
             let mut snapshot = Snapshot {
                 subscriptions: subscriptions
                     .into_iter()
@@ -426,6 +434,12 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
             for (at, host) in snapshot.hosts.iter_mut().chain(&mut snapshot.paused).enumerate() {
                 host.id = format!("{}-{at}", host.id).as_str().into();
                 host.name = host.id.as_str().into();
+            }
+            for (limit, seats) in snapshot.limits.iter_mut().zip(seats) {
+                if let Some(seats) = seats {
+                    let holders = seats.iter().filter_map(|at| snapshot.hosts.get(*at)).map(|host| host.id.clone());
+                    limit.counted = Counted::Hosts(holders.collect());
+                }
             }
             for (at, job) in snapshot.jobs.iter_mut().enumerate() {
                 job.id = format!("{}-{at}", job.id).as_str().into();

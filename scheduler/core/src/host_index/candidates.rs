@@ -32,7 +32,24 @@ impl HostIndex<'_> {
     /// The candidate with the least score that can take a frame; of equal ones that with the fewest idle cores, then the
     /// least idle memory, then the least id. The index must stand in ascending order of both.
     pub fn cheapest(&self, shelves: &Shelves, ask: &Ask, allowed: Allowed, epvm: &Epvm) -> Option<(HostIx, Points)> {
-        let scored = self.candidates(shelves, ask, allowed, epvm.max_candidates).into_iter().filter_map(|rank| {
+        self.cheapest_of(self.candidates(shelves, ask, allowed, epvm.max_candidates), ask, allowed, epvm)
+    }
+
+    /// The same among a few hosts, all of which are scored.
+    pub fn cheapest_among(
+        &self,
+        hosts: &[HostIx],
+        shelves: &Shelves,
+        ask: &Ask,
+        allowed: Allowed,
+        epvm: &Epvm,
+    ) -> Option<(HostIx, Points)> {
+        let fitting = hosts.iter().filter(|at| self.fits(**at, shelves, ask, allowed.cores));
+        self.cheapest_of(fitting.map(|at| self.ranks[at.0 as usize]).collect(), ask, allowed, epvm)
+    }
+
+    fn cheapest_of(&self, ranks: Vec<u32>, ask: &Ask, allowed: Allowed, epvm: &Epvm) -> Option<(HostIx, Points)> {
+        let scored = ranks.into_iter().filter_map(|rank| {
             let state = self.states[self.by_rank[rank as usize].0 as usize];
             let size = ask.size_on(&state, allowed.cores)?;
             let frames = (allowed.cores / size.cores.whole_cores().max(1)).min(allowed.frames.into());

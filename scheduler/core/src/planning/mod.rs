@@ -13,6 +13,7 @@ pub mod check;
 pub mod epvm;
 pub mod gate;
 mod headroom;
+mod limits;
 pub mod order;
 mod plan;
 pub mod score;

@@ -8,6 +8,7 @@ use crate::snapshot::{HostIx, JobIx, Layer, LayerIx, Snapshot, SubscriptionIx};
 
 use super::epvm::Points;
 use super::headroom::{Headroom, Room};
+use super::limits::Seats;
 use super::order;
 use super::score::Strategy;
 use super::size::{Ask, NO_BOUND};
@@ -79,6 +80,19 @@ struct Choice {
     score: Option<Points>,
 }
 
+impl Choice {
+    fn without_score(host: HostIx) -> Self {
+        Self { host, score: None }
+    }
+}
+
+impl Turn<'_> {
+    /// What caps, bounds and the waiting work allow.
+    fn allowed(&self, room: Room) -> Allowed {
+        Allowed { cores: room.cores, frames: self.waiting.min(self.frames).min(room.frames).max(1) }
+    }
+}
+
 impl<'a> Planner<'a> {
     fn serve(&mut self, at: LayerIx) {
         let layer = &self.snapshot[at];
@@ -131,7 +145,7 @@ impl<'a> Planner<'a> {
     fn next_host(&mut self, turn: &Turn, search: &mut Search) -> Result<Choice, Why> {
         let room = self.room(turn)?;
         let Some(choice) = self.choose(turn, search, room) else {
-            return Err(self.why_none(turn, search));
+            return Err(self.why_none(turn, search, room));
         };
         match self.policy {
             Policy { frames_per_layer: Some(most), .. } if turn.frames == 0 => Err(Why::Bound(Bound::Frames(*most))),
@@ -150,12 +164,32 @@ impl<'a> Planner<'a> {
     }
 
     fn choose(&self, turn: &Turn, search: &mut Search, room: Room) -> Option<Choice> {
+        if let Some(Seats { held, only }) = self.headroom.seats(turn.layer) {
+            let held = self.choose_among(&held, turn, search, room);
+            if held.is_some() {
+                return held;
+            }
+            if let Some(only) = only {
+                return self.choose_among(&only, turn, search, room);
+            }
+        }
         match &self.policy.strategy {
-            Strategy::Saturation(_) => self.hosts.best(search, room.cores).map(|host| Choice { host, score: None }),
+            Strategy::Saturation(_) => self.hosts.best(search, room.cores).map(Choice::without_score),
             Strategy::Epvm(epvm) => {
-                let frames = turn.waiting.min(turn.frames).min(room.frames).max(1);
-                let allowed = Allowed { cores: room.cores, frames };
-                let (host, score) = self.hosts.cheapest(search.shelves(), &turn.ask, allowed, epvm)?;
+                let (host, score) = self.hosts.cheapest(search.shelves(), &turn.ask, turn.allowed(room), epvm)?;
+                Some(Choice { host, score: Some(score) })
+            }
+        }
+    }
+
+    fn choose_among(&self, hosts: &[HostIx], turn: &Turn, search: &Search, room: Room) -> Option<Choice> {
+        let shelves = search.shelves();
+        match &self.policy.strategy {
+            Strategy::Saturation(_) => {
+                self.hosts.best_among(hosts, shelves, &turn.ask, room.cores).map(Choice::without_score)
+            }
+            Strategy::Epvm(epvm) => {
+                let (host, score) = self.hosts.cheapest_among(hosts, shelves, &turn.ask, turn.allowed(room), epvm)?;
                 Some(Choice { host, score: Some(score) })
             }
         }
@@ -163,7 +197,12 @@ impl<'a> Planner<'a> {
 
     /// Why no host takes a frame although the caps have room for the smallest possible one. On some hosts a frame can't be
     /// so small: whole hosts, and hosts in mode Variable. If one of those would take it but for a cap, the cap is why.
-    fn why_none(&mut self, turn: &Turn, search: &mut Search) -> Why {
+    fn why_none(&mut self, turn: &Turn, search: &mut Search, room: Room) -> Why {
+        if let Some(limit) = self.headroom.no_seat(turn.layer)
+            && self.hosts.best(search, room.cores).is_some()
+        {
+            return Why::Cap(limit);
+        }
         let Some(host) = self.hosts.best(search, NO_BOUND) else {
             self.refused.note(search.shelves(), &turn.ask);
             return Why::Busy(search.shelves().clone());
@@ -189,7 +228,7 @@ impl<'a> Planner<'a> {
                 turn.ask.run_on(&state, room.cores, turn.waiting.min(turn.frames).min(room.frames))
         {
             state.take(&size, frames);
-            self.headroom.take(turn.layer, &size, frames);
+            self.headroom.take(turn.layer, host, &size, frames);
             turn.waiting -= frames;
             turn.frames -= frames;
             self.place(Placement { layer: turn.at, host, size, frames, score });

@@ -1,4 +1,4 @@
--- Every cap that is in use: what procs (for limits: running frames) take of it, and where it stands. Folders with a negative
+-- Every cap that is in use: what procs (for limits: running frames, or the hosts on which they run) take of it, and where it stands. Folders with a negative
 -- cap have none; elsewhere a negative cap allows nothing. Local procs are under no cap.
 WITH held AS (
     SELECT proc.pk_show, proc.pk_job, host.pk_alloc, job.pk_folder,
@@ -37,9 +37,11 @@ CROSS JOIN LATERAL (VALUES
 ) AS dimension (cap, used, allowed)
 WHERE dimension.used > 0 AND dimension.allowed >= 0
 UNION ALL
-SELECT 'limit', l.pk_limit_record, l.str_name, count(*), GREATEST(COALESCE(l.int_max_value, 0), 0)
+SELECT 'limit', l.pk_limit_record, l.str_name,
+       CASE WHEN l.b_host_limit THEN count(DISTINCT proc.pk_host) ELSE count(DISTINCT frame.pk_frame) END, GREATEST(COALESCE(l.int_max_value, 0), 0)
 FROM (SELECT DISTINCT pk_layer, pk_limit_record FROM layer_limit) attached
 JOIN limit_record l ON l.pk_limit_record = attached.pk_limit_record
 JOIN frame ON frame.pk_layer = attached.pk_layer AND frame.str_state = 'RUNNING'
-GROUP BY l.pk_limit_record, l.str_name, l.int_max_value
+LEFT JOIN proc ON proc.pk_frame = frame.pk_frame
+GROUP BY l.pk_limit_record, l.str_name, l.int_max_value, l.b_host_limit
 ORDER BY 1, 3

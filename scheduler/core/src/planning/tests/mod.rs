@@ -3,6 +3,7 @@
 mod bounds;
 mod checker;
 mod epvm;
+mod host_limits;
 mod numbers;
 mod properties;
 mod reasons;
