@@ -103,6 +103,7 @@ impl PassReport {
     /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
     fn planned_anew(&mut self, plan: &Plan) {
         self.unsettled = false;
+        self.scores.extend(plan.placements.iter().filter_map(|placement| Some(placement.score?.0)));
         self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
         self.waiting.clear();
         self.waiting_layers.clear();
@@ -116,11 +117,12 @@ impl PassReport {
     /// When to come again.
     pub fn turn(&self) -> Turn {
         let waiting = self.waiting.values().sum::<u64>() > 0;
+        let cut_short = self.unsettled || self.waiting.contains_key(&Reason::PassBound);
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || self.unsettled) {
+        } else if self.frames() > 0 && (!waiting || cut_short) {
             Turn::Again
         } else {
             Turn::Saturated

@@ -123,8 +123,13 @@ mod tests {
     }
 
     fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {
-        let placement =
-            |at: &u32| Placement { layer: LayerIx(*at), host: HostIx(0), size: Resources::default(), frames: 1 };
+        let placement = |at: &u32| Placement {
+            layer: LayerIx(*at),
+            host: HostIx(0),
+            size: Resources::default(),
+            frames: 1,
+            score: None,
+        };
         Plan {
             placements: placed.iter().map(placement).collect(),
             waiting: waiting
