@@ -40,7 +40,7 @@ pub async fn answer(config: &Config, question: &Question, as_json: bool) -> anyh
             None => bail!("scheduler.facility: there is no facility `{name}` (the name is compared exactly)"),
         },
     };
-    let inquirer = Inquirer { store, scope, read: Arc::new(app::read_settings(config)), policy: app::policy(config)? };
+    let inquirer = Inquirer { store, scope, read: Arc::new(app::read_settings(config)), policy: app::policy(config) };
     let reply = match question {
         Question::Job(job) => {
             let answer = inquirer.explain(job).await?;

@@ -1,6 +1,6 @@
 //! Answers as machines read them. Amounts have their unit beside them: cores may be fractions, memory is in KiB.
 
-use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Kb};
+use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Hosts, Kb};
 use cue_scheduler_core::reason::{Bound, Full, Lack, Nearest, Obstacle, Short};
 use serde_json::{Map, Value, json};
 
@@ -23,7 +23,7 @@ macro_rules! amounts {
     )+};
 }
 
-amounts!(Gpus in "gpus", Kb in "kib", Frames in "frames");
+amounts!(Gpus in "gpus", Kb in "kib", Frames in "frames", Hosts in "hosts");
 
 impl Amount for Centicores {
     const UNIT: &'static str = "cores";
@@ -63,6 +63,7 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::SubscriptionFull(n) | Obstacle::FolderCores(n) | Obstacle::JobCores(n) => json!({"cap": full(n)}),
         Obstacle::FolderGpus(n) | Obstacle::JobGpus(n) => json!({"cap": full(n)}),
         Obstacle::Limit { name, frames } => json!({"limit": **name, "cap": full(frames)}),
+        Obstacle::HostLimit { name, hosts } => json!({"limit": **name, "cap": full(hosts)}),
         Obstacle::NoHostWithTag { hosts }
         | Obstacle::NoHostWithOs { hosts }
         | Obstacle::NoHostForUnthreaded { hosts } => {
@@ -74,6 +75,7 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::HostsQuarantined { hosts, host } => json!({"hosts": hosts, "host": **host}),
         Obstacle::PassBound(Bound::Frames(most)) => json!({"frames_per_pass": most}),
         Obstacle::PassBound(Bound::Hosts(most)) => json!({"hosts_per_pass": most}),
+        Obstacle::PassBound(Bound::Jobs(most)) => json!({"jobs_per_pass": most}),
         Obstacle::Unbuildable { error } => json!({"error": **error}),
         Obstacle::Refused { cause } => json!({"cause": cause}),
     };
