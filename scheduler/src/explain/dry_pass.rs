@@ -81,8 +81,6 @@ pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
     let mut answer = DryPass::default();
     for pool in &places.pools {
         let mut snapshot = Planned::read(inquirer, pool).await?;
-        // Work with other tags is other pools' business.
-        snapshot.layers.retain(|layer| pool.kind_of(&layer.tags).is_some());
         taken.take_off(&mut snapshot);
         let layers: Vec<LayerId> = snapshot.layers.iter().map(|layer| layer.id.clone()).collect();
         launches.read(&layers, &inquirer.store).await?;

@@ -10,6 +10,7 @@ use cue_scheduler_core::reason::Reason;
 
 use super::pools::{Places, Planned};
 use super::{Block, Depend, Explanation, FrameCounts, Inquirer, LayerExplanation, PoolAnswer, Start};
+use crate::engine::chain;
 use crate::snapshot::{FrameWindows, Launches};
 use crate::store::StoreError;
 use crate::store::explain::{DependRow, JobLayerRow, JobRow};
@@ -120,7 +121,7 @@ async fn see_builds(inquirer: &Inquirer, layers: &mut [LayerExplanation]) -> Res
         if let Some(Some(error)) = next.next()
             && next.all(|error| error.is_some())
         {
-            errors.insert(id.clone(), error.to_string().into());
+            errors.insert(id.clone(), chain(&error).into());
         }
     }
     for layer in layers {

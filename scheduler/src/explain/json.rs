@@ -63,11 +63,8 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::SubscriptionFull(n) | Obstacle::FolderCores(n) | Obstacle::JobCores(n) => json!({"cap": full(n)}),
         Obstacle::FolderGpus(n) | Obstacle::JobGpus(n) => json!({"cap": full(n)}),
         Obstacle::Limit { name, frames } => json!({"limit": **name, "cap": full(frames)}),
-        Obstacle::NoHostWithTag { hosts }
-        | Obstacle::NoHostWithOs { hosts }
-        | Obstacle::NoHostForUnthreaded { hosts } => {
-            json!({"hosts": hosts})
-        }
+        Obstacle::NoHostWithTag { hosts } | Obstacle::NoHostForUnthreaded { hosts } => json!({"hosts": hosts}),
+        Obstacle::NoHostWithOs { hosts, os } => json!({"hosts": hosts, "os": **os}),
         Obstacle::NoHostLargeEnough { hosts, nearest: n } | Obstacle::HostsBusy { hosts, nearest: n } => {
             json!({"hosts": hosts, "nearest": nearest(n.as_ref())})
         }
