@@ -5,8 +5,8 @@
 //! connections close. All of it within `scheduler.drain_timeout`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -20,13 +20,14 @@ use cue_scheduler_core::run_frame::MemoryFactors;
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounting::{self, Correction};
+use crate::accounting::{self, Correction, Dirty};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
-use crate::feed::{Feed, FeedCounts, Pace, Scope};
+use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill, Wake};
 use crate::http::{self, Metrics, Readiness, Status};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::pass::{PassContext, PassReport};
@@ -74,13 +75,12 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
         let engine = engine(&config, policy, facility, store.clone(), launch, observer.clone());
         let period = config.accounting.recompute_interval;
         let heartbeat = tokio::spawn(heartbeat(observer.clone(), period));
-        let counting = tokio::spawn({
-            let (store, stop) = (store.clone(), stop.clone());
-            async move { accounting::run(store, period, &*observer, stop).await }
-        });
+        let counting = keep_counters(&store, period, &engine.wake, &observer, &stop);
         engine.run(stop).await;
         heartbeat.abort();
-        counting.await.context("the reconcile loop")?;
+        for task in counting {
+            task.await.context("the accounting")?;
+        }
         readiness.waits_for("stopping");
         drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout).await;
     }
@@ -89,6 +89,26 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
     http.await?.context("the HTTP listener")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the reconcile loop, and the ear for what Cuebot announces.
+fn keep_counters(
+    store: &Store,
+    period: Duration,
+    wake: &Arc<Wake>,
+    observer: &Arc<Reporter>,
+    stop: &CancellationToken,
+) -> [JoinHandle<()>; 2] {
+    let dirty = Arc::new(Dirty::default());
+    let reconciling = {
+        let (store, dirty, observer, stop) = (store.clone(), dirty.clone(), observer.clone(), stop.clone());
+        async move { accounting::run(store, period, &dirty, &*observer, stop).await }
+    };
+    let listening = {
+        let (store, wake, observer, stop) = (store.clone(), wake.clone(), observer.clone(), stop.clone());
+        async move { accounting::listen(store, &wake, &dirty, &*observer, stop).await }
+    };
+    [tokio::spawn(reconciling), tokio::spawn(listening)]
 }
 
 /// Puts the parts together. `launch` is `None` in dry-run mode.
@@ -132,6 +152,7 @@ pub fn engine(
             passes_in_flight: queue.stream.cluster_buffer_size.permits(),
         },
         observer,
+        wake: Arc::default(),
     }
 }
 
@@ -283,11 +304,32 @@ struct Reporter {
     readiness: Readiness,
     frames: AtomicU64,
     capped: AtomicU64,
+    /// What forbids booking, as it was told last.
+    standstill: std::sync::Mutex<Option<Standstill>>,
 }
 
 impl Reporter {
     fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
-        Self { metrics, readiness, frames: AtomicU64::new(0), capped: AtomicU64::new(0) }
+        Self {
+            metrics,
+            readiness,
+            frames: AtomicU64::new(0),
+            capped: AtomicU64::new(0),
+            standstill: std::sync::Mutex::default(),
+        }
+    }
+
+    /// Tells once what forbids booking, and once that it is over.
+    fn tell_standstill(&self, now: Option<Standstill>) {
+        let mut told = self.standstill.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            if let Some(cause) = now {
+                tracing::warn!("nothing is booked: {cause}");
+            } else {
+                tracing::info!("booking goes on: what forbade it is gone");
+            }
+            *told = now;
+        }
     }
 }
 
@@ -327,11 +369,12 @@ impl Observer for Reporter {
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {
         self.metrics.scanned(result, took);
         match result {
-            Ok(_) => {
+            Ok(counts) => {
                 if self.readiness.missing().is_some() {
                     tracing::info!("ready");
                 }
                 self.readiness.ready();
+                self.tell_standstill(counts.standstill);
             }
             Err(error) => {
                 let text = format!("database: {}", chain(error));
@@ -345,6 +388,10 @@ impl Observer for Reporter {
 }
 
 impl accounting::Observer for Reporter {
+    fn noticed(&self, kind: &'static str) {
+        self.metrics.noticed(kind);
+    }
+
     fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
         self.metrics.reconciled(result, took);
         match result {

@@ -18,7 +18,7 @@ use cue_scheduler_core::reason::Reason;
 
 use crate::booking::Refusals;
 use crate::engine::chain;
-use crate::feed::FeedCounts;
+use crate::feed::{FeedCounts, Standstill};
 use crate::pass::PassReport;
 use crate::waitlist::Left;
 
@@ -32,6 +32,8 @@ struct Seen {
     pools: BTreeMap<Arc<str>, PoolSeen>,
     /// By show: frames whose tags no pool has.
     unserved: BTreeMap<Arc<str>, u64>,
+    /// What forbade booking at the last scan.
+    standstill: Option<Standstill>,
     /// Passes so far, to tell which was later.
     passes: u64,
 }
@@ -134,6 +136,12 @@ impl Sight {
             }
         }
         seen.unserved.clone_from(&counts.unserved);
+        seen.standstill = counts.standstill;
+    }
+
+    /// What forbids booking altogether, as of the last scan.
+    pub fn standstill(&self) -> Option<Standstill> {
+        self.seen().standstill
     }
 
     /// The pools, by name.

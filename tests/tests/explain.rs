@@ -91,7 +91,7 @@ jobs:
 /// What the loader can't describe.
 const MORE: &str = "
 UPDATE job SET str_state = 'FINISHED' WHERE str_name = 'finished';
-UPDATE layer SET ts_start_after = now() + interval '26 hours' WHERE pk_job = (SELECT pk_job FROM job WHERE str_name = 'later');
+UPDATE layer SET ts_start_after = now() + interval '26 hours 30 minutes' WHERE pk_job = (SELECT pk_job FROM job WHERE str_name = 'later');
 UPDATE frame SET str_state = CASE int_number WHEN 1 THEN 'DEAD' WHEN 2 THEN 'EATEN' ELSE 'CHECKPOINT' END
     WHERE pk_job = (SELECT pk_job FROM job WHERE str_name = 'failed');
 UPDATE layer SET str_range = 'nonsense' WHERE pk_job = (SELECT pk_job FROM job WHERE str_name = 'unbuildable');
@@ -310,6 +310,19 @@ async fn a_job_is_found_by_name_by_id_and_by_the_beginning_of_its_name() {
 }
 
 #[tokio::test]
+async fn while_a_maestro_leads_nothing_is_said_to_be_booked() {
+    let farm = Farm::new("reader_maestro").await;
+    let file = farm.config("reader_maestro", 0);
+    let mut maestro = farm.pool.acquire().await.unwrap();
+    sqlx::query("SELECT pg_advisory_lock(22360104104064357)").execute(&mut *maestro).await.unwrap();
+    let (code, text) = run(&file, &["explain", "runs"]).await;
+    assert!(code == 0 && said(&text).contains("Nothing is booked: a Maestro leader is alive"), "{text}");
+    assert!(!text.contains("would be booked"), "{text}");
+    let (code, text) = run(&file, &["plan"]).await;
+    assert!(code == 0 && said(&text).starts_with("Nothing is booked: a Maestro leader is alive"), "{text}");
+}
+
+#[tokio::test]
 async fn names_that_hold_anything_neither_widen_the_page_nor_move_the_cursor() {
     let farm = Farm::new("reader_odd").await;
     let file = farm.config("reader_odd", 0);
@@ -403,7 +416,7 @@ async fn the_scheduler_does_what_explain_and_plan_said_and_its_status_says_so() 
         if all_passed && status["waiting"]["layers"] == planned.len() {
             break status;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{status:#}\n{}", scheduler.log());
+        assert!(began.elapsed() < Duration::from_mins(1), "{status:#}\n{}", scheduler.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(reasons(list(&status["waiting"]["first_layers"]), "job", "layer"), planned);
@@ -484,7 +497,7 @@ jobs: [{name: waits, show: alpha, priority: 50, layers: [{name: comp, range: 1-2
         if status["waiting"]["first_layers"][0]["why"]["reason"] == "hosts_quarantined" {
             break status;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{status:#}\n{}", scheduler.log());
+        assert!(began.elapsed() < Duration::from_mins(1), "{status:#}\n{}", scheduler.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     let layer = &status["waiting"]["first_layers"][0];

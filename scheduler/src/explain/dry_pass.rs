@@ -15,12 +15,15 @@ use cue_scheduler_core::snapshot::{LayerIx, LimitIx, Snapshot};
 
 use super::Inquirer;
 use super::pools::{Places, Planned};
+use crate::feed::Standstill;
 use crate::snapshot::Launches;
 use crate::store::StoreError;
 
 /// What a pass over all pools would do.
 #[derive(Clone, Debug, Default)]
 pub struct DryPass {
+    /// What forbids booking altogether; then no pool is planned.
+    pub standstill: Option<Standstill>,
     /// The pools in the order in which they were planned.
     pub pools: Vec<DryPool>,
 }
@@ -74,6 +77,9 @@ pub struct DryWaiting {
 
 /// Reads and plans all pools of the scope.
 pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
+    if inquirer.standstill.is_some() {
+        return Ok(DryPass { standstill: inquirer.standstill, pools: Vec::new() });
+    }
     let facility = inquirer.scope.as_ref().map(|(id, _)| id);
     let places = Places::read(inquirer, facility).await?;
     let mut taken = Taken::default();

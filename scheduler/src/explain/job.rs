@@ -89,8 +89,10 @@ impl From<&DependRow> for Depend {
 }
 
 fn blocks(inquirer: &Inquirer, row: &JobRow) -> Vec<Block> {
+    let standstill = inquirer.standstill.map(Block::Standstill);
     let elsewhere = inquirer.scope.as_ref().filter(|(id, _)| id.as_str() != row.pk_facility);
     [
+        standstill,
         (row.str_state != "PENDING").then_some(Block::NotPending),
         row.b_paused.then_some(Block::Paused),
         (!row.b_scheduler_managed).then_some(Block::ShowNotManaged),

@@ -1,5 +1,6 @@
 //! Answers as machines read them. Amounts have their unit beside them: cores may be fractions, memory is in KiB.
 
+use crate::feed::Standstill;
 use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Kb};
 use cue_scheduler_core::reason::{Bound, Full, Lack, Nearest, Obstacle, Short};
 use serde_json::{Map, Value, json};
@@ -94,6 +95,7 @@ fn job(job: &Explanation) -> Value {
         .blocks
         .iter()
         .map(|block| match block {
+            Block::Standstill(standstill) => json!({"block": "standstill", "cause": standstill.label()}),
             Block::NotPending => json!({"block": "not_pending"}),
             Block::Paused => json!({"block": "paused"}),
             Block::ShowNotManaged => json!({"block": "show_not_managed"}),
@@ -186,5 +188,5 @@ pub fn dry_pass(answer: &DryPass) -> Value {
             })
         })
         .collect();
-    json!({"pools": pools})
+    json!({"standstill": answer.standstill.map(Standstill::label), "pools": pools})
 }

@@ -63,6 +63,7 @@ fn job(page: &mut Page, job: &Explanation) {
 
 fn block_words(block: &Block, job: &Explanation) -> String {
     match block {
+        Block::Standstill(standstill) => format!("nothing is booked: {standstill}"),
         Block::NotPending => {
             format!("no pass looks at it: its state is {}, and only PENDING jobs are booked", job.state)
         }
@@ -224,7 +225,9 @@ fn sentence(clause: &str) -> String {
 /// The answer to `plan`.
 pub fn dry_pass(answer: &DryPass) -> String {
     let mut page = Page::default();
-    if answer.pools.is_empty() {
+    if let Some(standstill) = answer.standstill {
+        page.say(0, &format!("Nothing is booked: {standstill}."));
+    } else if answer.pools.is_empty() {
         page.say(
             0,
             "There are no pools: no managed and active show has a subscription to an allocation with tagged hosts.",

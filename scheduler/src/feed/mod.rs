@@ -5,6 +5,9 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
+mod standstill;
+mod wake;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -18,6 +21,13 @@ use tokio::sync::Mutex;
 use crate::snapshot::{PoolReader, ReadSettings};
 use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
+use standstill::Lookout;
+
+pub use standstill::Standstill;
+pub use wake::{Wake, Wanted};
+
+/// The least between two passes of a pool that is woken again and again: on a busy farm something is freed all the time.
+const WAKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a pool is looked at.
 #[derive(Clone, Debug)]
@@ -63,6 +73,7 @@ pub struct Feed {
     shows: BTreeSet<Arc<str>>,
     /// Where the round robin stands.
     position: usize,
+    lookout: Lookout,
 }
 
 struct PoolState {
@@ -75,6 +86,8 @@ struct PoolState {
     /// Fingerprint of that work, to see that something is new.
     seen: u64,
     due: Option<Instant>,
+    /// When its last pass ended.
+    ended: Option<Instant>,
     in_flight: bool,
     /// When its last turn began, if it hasn't slept since.
     turned: Option<Instant>,
@@ -99,6 +112,8 @@ pub struct PoolAt(Pool);
 /// Counts for the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedCounts {
+    /// What forbids booking altogether.
+    pub standstill: Option<Standstill>,
     /// Clusters by kind.
     pub clusters: Vec<(TagKind, usize)>,
     /// Clusters with work.
@@ -118,11 +133,23 @@ pub struct FeedCounts {
 impl Feed {
     /// A feed without pools; reload it first.
     pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
-        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), shows: BTreeSet::new(), position }
+        Self {
+            scope,
+            pace,
+            read,
+            clusters: Vec::new(),
+            pools: Vec::new(),
+            shows: BTreeSet::new(),
+            position,
+            lookout: Lookout::default(),
+        }
     }
 
     /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
     pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
+        if self.lookout.look(store, Instant::now()).await? == Some(Standstill::NoManagedFlag) {
+            return Ok(());
+        }
         let facility = self.scope.facility.as_ref();
         let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let subscriptions = store.subscriptions(facility).await?;
@@ -140,6 +167,7 @@ impl Feed {
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
                 turned: None,
             }));
@@ -149,7 +177,16 @@ impl Feed {
 
     /// Takes in an awake scan.
     pub async fn scan(&mut self, store: &Store, now: Instant) -> Result<FeedCounts, StoreError> {
-        let rows = store.awake(self.scope.facility.as_ref()).await?;
+        let before = self.lookout.found();
+        let standstill = self.lookout.look(store, now).await?;
+        if before == Some(Standstill::NoManagedFlag) && standstill != before {
+            self.reload(store).await?;
+        }
+        // Where nothing may be booked all pools sleep.
+        let rows = match standstill {
+            Some(_) => Vec::new(),
+            None => store.awake(self.scope.facility.as_ref()).await?,
+        };
         let mut shows: Vec<Arc<str>> = Vec::with_capacity(rows.len());
         let work: Vec<WaitingWork> = rows
             .into_iter()
@@ -170,6 +207,7 @@ impl Feed {
             .count();
         let of_kind = |kind| self.clusters.iter().filter(|cluster| cluster.kind == kind).count();
         Ok(FeedCounts {
+            standstill,
             clusters: TagKind::ALL.iter().map(|kind| (*kind, of_kind(*kind))).collect(),
             active,
             sleeping: self.clusters.len() - active,
@@ -202,6 +240,9 @@ impl Feed {
 
     /// The next pool whose turn it is, round robin.
     pub fn next(&mut self, now: Instant) -> Option<Turned> {
+        if self.lookout.found().is_some() {
+            return None;
+        }
         let count = self.pools.len();
         for step in 0..count {
             let at = (self.position + step) % count;
@@ -233,12 +274,26 @@ impl Feed {
     pub fn done(&mut self, at: &PoolAt, turn: Turn, now: Instant) {
         if let Some(state) = self.pools.iter_mut().find(|state| state.pool == at.0) {
             state.in_flight = false;
+            state.ended = Some(now);
             let pause = match turn {
                 Turn::Again => Duration::ZERO,
                 Turn::Saturated => self.pace.saturated,
                 Turn::Empty => self.pace.empty,
             };
             let due = now + pause.min(self.pace.longest);
+            state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
+        }
+    }
+
+    /// Pools with waiting work need not wait for their pace: hosts may have room.
+    pub fn wake(&mut self, wanted: &Wanted, now: Instant) {
+        for state in self.pools.iter_mut().filter(|state| !state.work.is_empty()) {
+            if matches!(wanted, Wanted::Of(allocs) if !allocs.contains(&state.pool.alloc)) {
+                continue;
+            }
+            // What a pass under way has read may be older than the word.
+            let from = if state.in_flight { now } else { state.ended.unwrap_or(now) };
+            let due = (from + WAKE_PAUSE).max(now);
             state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
         }
     }
@@ -319,6 +374,7 @@ mod tests {
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
                 turned: None,
             });
@@ -370,6 +426,23 @@ mod tests {
         assert_eq!(feed.next_due(), Some(now + PACE.saturated));
         scan(&mut feed, &[work("x", 4, None)], now);
         assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn a_word_that_hosts_have_room_cuts_the_pause_short_but_not_below_its_own() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"], &["z"]]), Instant::now());
+        scan(&mut feed, &[work("x", 3, None), work("y", 1, None)], now);
+        for _ in 0..2 {
+            let at = feed.next(now).unwrap().at;
+            feed.done(&at, Turn::Saturated, now);
+        }
+        let later = now + Duration::from_millis(10);
+        feed.wake(&Wanted::Of(BTreeSet::from(["a1".into(), "a2".into()])), later);
+        assert_eq!(feed.next_due(), Some(now + WAKE_PAUSE), "the pool without work sleeps on");
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a1"));
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE), None, "the other allocation's pool keeps its pace");
+        feed.wake(&Wanted::All, now + WAKE_PAUSE);
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a0"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Readiness;
 use crate::explain::json::obstacle;
+use crate::feed::Standstill;
 use crate::launch::Launcher;
 use crate::sight::{Count, LastPass, LayerView, PoolView, Sight};
 
@@ -54,6 +55,7 @@ impl Status {
             "ignored_tags": self.ignored_tags,
             "ready": missing.is_none(),
             "waits_for": missing,
+            "standstill": self.sight.standstill().map(Standstill::label),
             "dry_run": matches!(self.launcher.get(), Some(None)),
             "pools": self.sight.pools().iter().map(pool).collect::<Vec<_>>(),
             "waiting": self.waiting(),

@@ -71,7 +71,28 @@ pub struct AwakeRow {
     pub starts_in: Option<f64>,
 }
 
+/// Whether booking makes sense at all.
+#[derive(Clone, Copy, Debug, sqlx::FromRow)]
+pub struct StandingRow {
+    /// Shows can be managed: schema from 45 on.
+    pub managed_flag: bool,
+    /// Layers can be delayed: schema from 47 on.
+    pub start_after: bool,
+    /// A Maestro leader is alive.
+    pub maestro_leads: bool,
+}
+
 impl Store {
+    /// Asks whether booking makes sense at all, and remembers what the schema has: statements are fitted to it from then on.
+    pub async fn standing(&self) -> Result<StandingRow, StoreError> {
+        let standing: StandingRow = sqlx::query_as(sql!("feed/standing"))
+            .fetch_one(&self.pool)
+            .await
+            .map_err(StoreError::during("asking what the schema has"))?;
+        self.schema.learn(standing);
+        Ok(standing)
+    }
+
     /// The facility of that exact name.
     pub async fn facility(&self, name: &str) -> Result<Option<FacilityId>, StoreError> {
         let id: Option<String> = sqlx::query_scalar(sql!("feed/facility"))
@@ -102,7 +123,7 @@ impl Store {
 
     /// Where work waits.
     pub async fn awake(&self, facility: Option<&FacilityId>) -> Result<Vec<AwakeRow>, StoreError> {
-        sqlx::query_as(sql!("feed/awake"))
+        sqlx::query_as(self.schema.fit(sql!("feed/awake")))
             .bind(facility.map(FacilityId::as_str))
             .fetch_all(&self.pool)
             .await

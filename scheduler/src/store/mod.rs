@@ -9,7 +9,9 @@ pub mod error;
 pub mod explain;
 pub mod feed;
 pub mod hosts;
+pub mod notify;
 pub mod retry;
+mod schema;
 pub mod undo;
 pub mod work;
 
@@ -20,6 +22,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
 
 pub use error::StoreError;
+use schema::Schema;
 
 /// How long one connection may take to be there when nothing else waits for it.
 const REACH_MAX: Duration = Duration::from_secs(10);
@@ -63,6 +66,7 @@ impl std::fmt::Debug for Password {
 pub struct Store {
     pool: PgPool,
     bookings: PgPool,
+    schema: Schema,
 }
 
 impl Store {
@@ -98,12 +102,16 @@ impl Store {
                 .connect_lazy_with(options.clone())
         };
         let bookings = target.booking_connections.clamp(1, target.pool_size.saturating_sub(1).max(1));
-        Self { pool: pool(target.pool_size.saturating_sub(bookings).max(1)), bookings: pool(bookings) }
+        Self {
+            pool: pool(target.pool_size.saturating_sub(bookings).max(1)),
+            bookings: pool(bookings),
+            schema: Schema::default(),
+        }
     }
 
     /// On a pool that somebody else made, for tests and benchmarks.
     pub fn on(pool: PgPool) -> Self {
-        Self { bookings: pool.clone(), pool }
+        Self { bookings: pool.clone(), pool, schema: Schema::default() }
     }
 
     /// Opens all connections for bookings and one for reading, so that nothing waits for them later.

@@ -117,7 +117,7 @@ pub struct EnvironmentRow {
 impl Store {
     /// The layers with waiting frames that could run in a pool.
     pub async fn layers(&self, facility: &FacilityId, alloc: &AllocId) -> Result<Vec<LayerRow>, StoreError> {
-        sqlx::query_as(sql!("work/layers"))
+        sqlx::query_as(self.schema.fit(sql!("work/layers")))
             .bind(facility.as_str())
             .bind(alloc.as_str())
             .fetch_all(&self.pool)

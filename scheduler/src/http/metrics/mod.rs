@@ -61,6 +61,8 @@ pub struct Metrics {
     counters_reconciled: CounterVec,
     launches: CounterVec,
     pass_duration: HistogramVec,
+    notices: CounterVec,
+    standstill: GaugeVec,
     database_up: Gauge,
 }
 
@@ -99,6 +101,8 @@ impl Metrics {
             counters_reconciled: make.counters(&families::COUNTERS_RECONCILED)?,
             launches: make.counters(&families::LAUNCH_OUTCOMES)?,
             pass_duration: make.histograms(&families::PASS_DURATION)?,
+            notices: make.counters(&families::NOTICES)?,
+            standstill: make.gauges(&families::STANDSTILL)?,
             database_up: make.gauge(&families::DATABASE_UP)?,
             registry,
         })
