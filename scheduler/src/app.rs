@@ -32,9 +32,11 @@ use crate::engine::{Engine, EngineSettings, Observer, chain};
 use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill, Wake};
 use crate::http::{self, Metrics, Readiness, Status};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
+use crate::ownership::members::member_name;
+use crate::ownership::{self, HandOver, Ownership, Table, View};
 use crate::pass::{PassContext, PassReport};
 use crate::snapshot::{Launches, ReadSettings};
-use crate::store::{Password, Store, StoreError, Target};
+use crate::store::{Direct, Password, Store, StoreError, Target};
 
 /// Longest pause between two tries to reach the database at the start.
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -71,14 +73,21 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
             Arc::new(Launcher::new(launch_settings(&config), ledger, metrics.clone()))
         });
         status.launches_by(launcher.clone());
-        let observer = Arc::new(Reporter::new(metrics, readiness.clone()));
+        let table = Arc::new(Table::new(target.member.as_str().into()));
+        let observer = Arc::new(Reporter::new(metrics, readiness.clone(), table.clone()));
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));
-        let engine = engine(&config, policy, facility, store.clone(), launch, observer.clone());
+        let mut engine = engine(&config, policy, facility, store.clone(), launch, observer.clone());
+        engine.feed.share(table.clone());
+        let direct = Direct { host: config.database.direct_host.clone(), port: config.database.direct_port };
+        let (of_store, wake) = (store.clone(), engine.wake.clone());
+        let place = Ownership { store: of_store, direct, table, wake, observer: observer.clone() }.start();
         let period = config.accounting.recompute_interval;
         let heartbeat = tokio::spawn(heartbeat(observer.clone(), period));
         let counting = keep_counters(&store, period, &engine.wake, &observer, &stop);
         engine.run(stop).await;
+        // Before launches have their time: they don't need it, and others wait for the pools.
+        place.leave().await;
         heartbeat.abort();
         for task in counting {
             task.await.context("the accounting")?;
@@ -147,7 +156,12 @@ pub fn engine(
             chunks_in_flight: queue.stream.job_buffer_size.permits(),
             launches: Mutex::new(Launches::new(queue.job_back_off_duration)),
         }),
-        feed: Feed::new(Scope { facility, ignored_tags, chunks }, pace, read, position),
+        feed: Feed::new(
+            Scope { facility, ignored_tags, chunks, hosts_max: config.scheduler.pool_hosts_max },
+            pace,
+            read,
+            position,
+        ),
         settings: EngineSettings {
             scan_interval: queue.active_scan_interval,
             reload_interval: queue.cluster_reload_interval,
@@ -202,9 +216,6 @@ fn kb(bytes: u64) -> Kb {
 
 pub(crate) fn target(config: &Config) -> Target {
     let database = &config.database;
-    let facility = config.scheduler.facility.as_deref().unwrap_or("*");
-    let id: u32 = rand::rng().random();
-    let member = format!("cue-scheduler/{facility}/{id:08x}");
     Target {
         host: database.db_host.clone(),
         port: database.db_port,
@@ -213,7 +224,7 @@ pub(crate) fn target(config: &Config) -> Target {
         password: Password(database.db_pass.expose().to_owned()),
         pool_size: database.pool_size,
         booking_connections: u32::try_from(config.queue.stream.job_buffer_size.permits()).unwrap_or(u32::MAX),
-        member: member.chars().take(63).collect(),
+        member: member_name(config.scheduler.facility.as_deref(), rand::rng().random()),
     }
 }
 
@@ -314,6 +325,7 @@ fn raise_open_files() {
 struct Reporter {
     metrics: Arc<Metrics>,
     readiness: Readiness,
+    table: Arc<Table>,
     frames: AtomicU64,
     capped: AtomicU64,
     /// What forbids booking, as it was told last.
@@ -321,10 +333,11 @@ struct Reporter {
 }
 
 impl Reporter {
-    fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
+    fn new(metrics: Arc<Metrics>, readiness: Readiness, table: Arc<Table>) -> Self {
         Self {
             metrics,
             readiness,
+            table,
             frames: AtomicU64::new(0),
             capped: AtomicU64::new(0),
             standstill: std::sync::Mutex::default(),
@@ -382,10 +395,14 @@ impl Observer for Reporter {
         self.metrics.scanned(result, took);
         match result {
             Ok(counts) => {
-                if self.readiness.missing().is_some() {
-                    tracing::info!("ready");
+                if let Some(missing) = self.table.missing() {
+                    self.readiness.waits_for(missing);
+                } else {
+                    if self.readiness.missing().is_some() {
+                        tracing::info!("ready");
+                    }
+                    self.readiness.ready();
                 }
-                self.readiness.ready();
                 self.tell_standstill(counts.standstill);
             }
             Err(error) => {
@@ -396,6 +413,24 @@ impl Observer for Reporter {
                 self.readiness.waits_for(text);
             }
         }
+    }
+}
+
+impl ownership::Observer for Reporter {
+    fn handed_over(&self, how: HandOver, pools: usize) {
+        self.metrics.handed_over(how, pools);
+    }
+
+    fn ended(&self, member: &str) {
+        self.metrics.ended(member);
+    }
+
+    fn left_behind(&self, procs: usize) {
+        self.metrics.left_behind(procs);
+    }
+
+    fn looked(&self, view: &View) {
+        self.metrics.looked(view);
     }
 }
 

@@ -121,6 +121,7 @@ impl Engine {
                     Ok(report) => report.turn(),
                     Err(_) => Turn::Saturated,
                 };
+                drop(turned.in_flight);
                 (turned.at, turn)
             });
         }

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod feed;
 pub mod http;
 pub mod launch;
+pub mod ownership;
 pub mod pass;
 pub mod sight;
 pub mod snapshot;

@@ -205,6 +205,9 @@ section! {
         facility: Option<String> = None, Kind::Text;
         /// Tags that are taken out of every cluster.
         ignore_tags: Vec<String> = Vec::new(), Kind::Texts;
+        /// The most hosts of a pool, which one replica plans at a time. An allocation with more is cut into slices, so that several
+        /// replicas can work on it. A key of this program's own.
+        pool_hosts_max: u64 = 5000, COUNT;
         /// How long the program may take to end: what is being booked lands, launches get their answers, pools are
         /// released. Then it ends all the same. A key of this program's own.
         drain_timeout: Duration = secs(20), INTERVAL;

@@ -5,6 +5,7 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
+mod sharing;
 mod standstill;
 mod wake;
 
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cue_scheduler_core::cluster::{AllocTag, ChunkSizes, Cluster, Pool, Right, WaitingWork, clusters, pools};
-use cue_scheduler_core::domain::id::FacilityId;
+use cue_scheduler_core::domain::id::{AllocId, FacilityId};
 use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::slicing::Slicing;
 use tokio::sync::Mutex;
 
+use crate::ownership::{InFlight, Table};
 use crate::snapshot::{PoolReader, ReadSettings};
 use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
@@ -49,6 +52,8 @@ pub struct Scope {
     pub ignored_tags: BTreeSet<String>,
     /// Sizes of tag clusters.
     pub chunks: ChunkSizes,
+    /// Most hosts that a pool should have: `scheduler.pool_hosts_max`.
+    pub hosts_max: u64,
 }
 
 /// What a pass says about when to come again.
@@ -74,6 +79,11 @@ pub struct Feed {
     /// Where the round robin stands.
     position: usize,
     lookout: Lookout,
+    /// Which pools are ours.
+    table: Arc<Table>,
+    slicing: Slicing,
+    /// The facility of each allocation, as members' names have it.
+    scopes: BTreeMap<AllocId, Arc<str>>,
 }
 
 struct PoolState {
@@ -81,6 +91,8 @@ struct PoolState {
     reader: Arc<Mutex<PoolReader>>,
     /// Positions in the last scan of the work that concerns the pool.
     work: Vec<usize>,
+    /// Frames of that work.
+    frames: u64,
     /// The kinds of tags by which that work asks for the pool's hosts.
     kinds: BTreeSet<TagKind>,
     /// Fingerprint of that work, to see that something is new.
@@ -103,6 +115,8 @@ pub struct Turned {
     pub kinds: BTreeSet<TagKind>,
     /// Since its turn before, if work waited all the time.
     pub came_round: Option<Duration>,
+    /// Keeps the pool from being given away while its pass lasts.
+    pub in_flight: InFlight,
 }
 
 /// Identifies a pool's turn: a reload may have replaced the pools while it was in flight.
@@ -124,7 +138,7 @@ pub struct FeedCounts {
     pub tags: usize,
     /// Names of all pools.
     pub pools: BTreeSet<Arc<str>>,
-    /// Names of the pools that have work.
+    /// Names of the pools of ours that have work.
     pub awake_pools: BTreeSet<Arc<str>>,
     /// By show: frames that could start, with tags that no pool has.
     pub unserved: BTreeMap<Arc<str>, u64>,
@@ -142,6 +156,9 @@ impl Feed {
             shows: BTreeSet::new(),
             position,
             lookout: Lookout::default(),
+            table: Arc::new(Table::alone()),
+            slicing: Slicing::default(),
+            scopes: BTreeMap::new(),
         }
     }
 
@@ -156,14 +173,16 @@ impl Feed {
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =
             subscriptions.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
+        self.cut_anew(store).await?;
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
         let mut old = std::mem::take(&mut self.pools);
-        for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
+        for pool in pools(&tags, &rights, &self.scope.ignored_tags, &self.slicing) {
             let kept = old.iter().position(|state| state.pool == pool).map(|at| old.swap_remove(at));
             self.pools.push(kept.unwrap_or_else(|| PoolState {
                 reader: Arc::new(Mutex::new(PoolReader::new(pool.clone(), self.read.clone()))),
                 pool,
                 work: Vec::new(),
+                frames: 0,
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
@@ -172,6 +191,7 @@ impl Feed {
                 turned: None,
             }));
         }
+        self.tell_pools();
         Ok(())
     }
 
@@ -200,6 +220,7 @@ impl Feed {
         for state in &mut self.pools {
             state.see(&work, now);
         }
+        self.tell_pools();
         let active = self
             .clusters
             .iter()
@@ -217,7 +238,7 @@ impl Feed {
             awake_pools: self
                 .pools
                 .iter()
-                .filter(|state| !state.work.is_empty())
+                .filter(|state| !state.work.is_empty() && self.table.owns(&state.pool.id()))
                 .map(|state| state.pool.name.clone())
                 .collect(),
         })
@@ -250,6 +271,8 @@ impl Feed {
             if state.in_flight || state.due.is_none_or(|due| due > now) || self.meets_one_in_flight(state) {
                 continue;
             }
+            // Asked last, and again for each pass: another replica may have it by now.
+            let Some(in_flight) = self.table.begin(&state.pool.id()) else { continue };
             self.position = at + 1;
             let state = &mut self.pools[at];
             state.in_flight = true;
@@ -260,6 +283,7 @@ impl Feed {
                 reader: state.reader.clone(),
                 kinds: state.kinds.clone(),
                 came_round: before.map(|before| now.saturating_duration_since(before)),
+                in_flight,
             });
         }
         None
@@ -300,7 +324,8 @@ impl Feed {
 
     /// When the next turn is due, if none is now.
     pub fn next_due(&self) -> Option<Instant> {
-        self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
+        let waits = |state: &&PoolState| !state.in_flight && state.due.is_some() && self.table.owns(&state.pool.id());
+        self.pools.iter().filter(waits).filter_map(|state| state.due).min()
     }
 
     /// The names of the managed shows that may use an allocation, as of the last reload.
@@ -319,11 +344,13 @@ impl PoolState {
         let mut hasher = DefaultHasher::new();
         let mut starts_in: Option<Duration> = None;
         self.work.clear();
+        self.frames = 0;
         self.kinds.clear();
         for (at, work) in work.iter().enumerate() {
             let Some(kind) = work.concerns(&self.pool) else { continue };
             if work.frames > 0 {
                 self.work.push(at);
+                self.frames = self.frames.saturating_add(work.frames);
                 self.kinds.insert(kind);
                 (work.show.as_str(), &work.tags, work.frames).hash(&mut hasher);
             }
@@ -343,6 +370,8 @@ impl PoolState {
 
 #[cfg(test)]
 mod tests {
+    use cue_scheduler_core::slicing::Slice;
+
     use super::*;
 
     const PACE: Pace =
@@ -351,7 +380,7 @@ mod tests {
     /// A feed with a pool for each list of tags, all of show `s`.
     fn feed(pools: &[&[&str]]) -> Feed {
         let scope =
-            Scope { facility: None, ignored_tags: BTreeSet::new(), chunks: ChunkSizes { manual: 50, hostname: 50 } };
+            Scope { facility: None, ignored_tags: BTreeSet::new(), chunks: ChunkSizes { manual: 50, hostname: 50 }, hosts_max: 5_000 };
         let read = Arc::new(ReadSettings {
             host_staleness: Duration::from_mins(2),
             host_interval: Duration::from_secs(1),
@@ -362,6 +391,7 @@ mod tests {
             let pool = Pool {
                 facility: "f".into(),
                 alloc: format!("a{at}").into(),
+                slice: Slice::WHOLE,
                 name: format!("a{at}").into(),
                 shows: BTreeSet::from(["s".into()]),
                 tags: tags.iter().map(|tag| (Arc::from(*tag), TagKind::Alloc)).collect(),
@@ -371,6 +401,7 @@ mod tests {
                 pool,
                 reader,
                 work: Vec::new(),
+                frames: 0,
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,

@@ -118,6 +118,12 @@ impl Coordination {
         Ok(answer("ending a member that hangs", query.fetch_all(&mut self.connection)).await?.len())
     }
 
+    /// Ends one session of our role.
+    pub async fn end_session(&mut self, pid: i32) -> Result<(), Loss> {
+        let query = sqlx::query(sql!("end_session")).bind(pid);
+        answer("ending a session that keeps pools", query.execute(&mut self.connection)).await.map(drop)
+    }
+
     /// Gives everything back and closes.
     pub async fn leave(mut self) -> Result<(), Loss> {
         answer("giving all back", sqlx::query(sql!("give_all")).execute(&mut self.connection)).await?;

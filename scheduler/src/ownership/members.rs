@@ -75,18 +75,29 @@ pub struct Seen {
     pub strangers: BTreeSet<Arc<str>>,
     /// Who holds what, of our role, alive or not.
     pub holders: BTreeMap<LockKey, Arc<str>>,
+    /// Sessions of our role that hold pools and no place. There should be none: a pooler may have kept the locks of somebody
+    /// who is gone.
+    pub squatters: BTreeSet<i32>,
 }
 
 /// Reads the locks. A member is a session of our role that holds the place of its own name, and is stale when it was not heard
 /// of for `stale_after`.
 pub fn see(held: &[HeldLock], stale_after: Duration) -> Seen {
     let mut seen = Seen::default();
+    let placed: BTreeSet<i32> = held
+        .iter()
+        .filter(|lock| LockKey::from_columns(lock.class, lock.key) == LockKey::of_member(&lock.name))
+        .map(|lock| lock.pid)
+        .collect();
     for lock in held {
         let key = LockKey::from_columns(lock.class, lock.key);
         let name: Arc<str> = lock.name.as_str().into();
         if !key.is_place() {
             if lock.own_role {
                 seen.holders.insert(key, name);
+                if !placed.contains(&lock.pid) {
+                    seen.squatters.insert(lock.pid);
+                }
             }
             continue;
         }
@@ -170,6 +181,18 @@ mod tests {
         assert_eq!(seen.members.keys().map(AsRef::as_ref).collect::<Vec<_>>(), [a.as_str()]);
         assert_eq!(seen.stale.iter().map(AsRef::as_ref).collect::<Vec<_>>(), [b.as_str()]);
         assert_eq!(seen.holders, [(pool, Arc::from(a.as_str()))].into());
+        assert_eq!(seen.squatters, [].into());
+    }
+
+    #[test]
+    fn who_holds_a_pool_without_a_place_is_seen() {
+        let [a, b] = [1, 2].map(|id| member_name(None, id));
+        let pool = LockKey { class: 0x4353_8001, key: -5 };
+        let left = HeldLock { pid: 7, ..held(&b, pool, Some(0.1)) };
+        let seen = see(&[held(&a, LockKey::of_member(&a), Some(0.1)), left.clone()], STALE);
+        assert_eq!(seen.squatters, [7].into());
+        let strange = HeldLock { own_role: false, ..left };
+        assert_eq!(see(&[strange], STALE).squatters, [].into());
     }
 
     #[test]

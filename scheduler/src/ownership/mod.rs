@@ -16,17 +16,19 @@ mod locks;
 pub mod members;
 pub mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use cue_scheduler_core::assignment::{Member, Sharer};
 use cue_scheduler_core::cluster::PoolId;
 use rand::RngExt as _;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::feed::Wake;
-use crate::store::error::chain;
+use crate::engine::chain;
 use crate::store::{Direct, Store};
 use key::LockKey;
 use locks::{Coordination, Loss};
@@ -43,6 +45,9 @@ const STALE: Duration = Duration::from_secs(8);
 
 /// Between ending a member and looking who takes its pools.
 const AFTER_END: Duration = Duration::from_millis(200);
+
+/// Looks in a row at which a session holds pools and no place before it is ended. One look may fall between the two.
+const SQUAT_LOOKS: u32 = 5;
 
 /// First pause before the session is opened anew; it doubles.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -84,6 +89,8 @@ pub trait Observer: Send + Sync {
     fn handed_over(&self, _how: HandOver, _pools: usize) {}
     /// A member that hung was ended.
     fn ended(&self, _member: &str) {}
+    /// Procs were found that somebody else booked and no report has named.
+    fn left_behind(&self, _procs: usize) {}
     /// A look, or the loss of the session, may have changed what is to be seen.
     fn looked(&self, _view: &View) {}
 }
@@ -106,8 +113,14 @@ pub struct Ownership {
 }
 
 impl Ownership {
+    /// Starts the loop.
+    pub fn start(self) -> Place {
+        let leave = CancellationToken::new();
+        Place { task: tokio::spawn(self.run(leave.clone())), leave }
+    }
+
     /// Keeps this replica's place until `leave`, then gives everything back.
-    pub async fn run(self, leave: CancellationToken) {
+    async fn run(self, leave: CancellationToken) {
         let Some(me) = member(self.table.me()) else {
             // Whoever has no name has no place: tests that share nothing.
             return;
@@ -188,7 +201,7 @@ impl Ownership {
     async fn turn(&self, session: &mut Coordination, me: &Member, round: &mut Round) -> Result<bool, Loss> {
         let seen = see(&session.look().await?, STALE);
         round.tell_strangers(&seen);
-        let hanging = round.hanging(&seen);
+        let (hanging, squatting) = (round.hanging(&seen), round.squatting(&seen));
         let members: Vec<Member> = seen.members.values().cloned().collect();
         let lost = self.table.saw(session.role(), seen);
         if lost > 0 {
@@ -198,6 +211,10 @@ impl Ownership {
             let sessions = session.end_member(member).await?;
             tracing::warn!("member {member} was not heard of for {STALE:?}: its {sessions} sessions are ended");
             self.observer.ended(member);
+        }
+        for pid in squatting {
+            tracing::warn!("session {pid} keeps pools and belongs to no replica: it is ended");
+            session.end_session(pid).await?;
         }
         let moves = round.sharer.look(me, &members, &self.table.claims());
         self.table.give(&moves.give);
@@ -241,12 +258,30 @@ impl Ownership {
     }
 }
 
+/// The loop under way.
+pub struct Place {
+    leave: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Place {
+    /// Gives everything back: to be called when no pass is in flight any more.
+    pub async fn leave(self) {
+        self.leave.cancel();
+        if self.task.await.is_err() {
+            tracing::error!("the ownership loop had ended early");
+        }
+    }
+}
+
 /// What is remembered from turn to turn of one session.
 #[derive(Default)]
 struct Round {
     sharer: Sharer<PoolId>,
     /// Who was stale at the look before.
-    stale: std::collections::BTreeSet<Arc<str>>,
+    stale: BTreeSet<Arc<str>>,
+    /// Who held pools without a place, at how many looks in a row.
+    squatters: BTreeMap<i32, u32>,
     /// Whether it was told that there are members of other roles.
     told: bool,
 }
@@ -256,6 +291,14 @@ impl Round {
     fn hanging(&mut self, seen: &Seen) -> Vec<Arc<str>> {
         let before = std::mem::replace(&mut self.stale, seen.stale.clone());
         seen.stale.iter().filter(|member| before.contains(*member)).cloned().collect()
+    }
+
+    /// Who has held pools without a place for too long.
+    fn squatting(&mut self, seen: &Seen) -> Vec<i32> {
+        let before = std::mem::take(&mut self.squatters);
+        let looks = |pid: &i32| before.get(pid).map_or(1, |looks| looks + 1);
+        self.squatters = seen.squatters.iter().map(|pid| (*pid, looks(pid))).collect();
+        self.squatters.iter().filter(|(_, looks)| **looks >= SQUAT_LOOKS).map(|(pid, _)| *pid).collect()
     }
 
     fn tell_strangers(&mut self, seen: &Seen) {

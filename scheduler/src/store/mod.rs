@@ -10,6 +10,7 @@ pub mod explain;
 pub mod feed;
 pub mod hosts;
 pub mod notify;
+pub mod places;
 pub mod retry;
 mod schema;
 pub mod undo;
@@ -46,6 +47,15 @@ pub struct Target {
     pub booking_connections: u32,
     /// `application_name` of every session, at most 63 bytes.
     pub member: String,
+}
+
+/// How the database server itself is reached, where `host` and `port` are a pooler's.
+#[derive(Clone, Debug, Default)]
+pub struct Direct {
+    /// Host name or address; `None` if it is the same.
+    pub host: Option<String>,
+    /// Port; `None` if it is the same.
+    pub port: Option<u16>,
 }
 
 /// A text that does not print.
@@ -136,6 +146,15 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         sqlx::query("SELECT 1").execute(&self.pool).await.map_err(StoreError::during("sign of life"))?;
         Ok(())
+    }
+
+    /// For a session outside the pools, at the server itself. Its statements are few and cheap, and who doesn't get an answer soon
+    /// is to notice.
+    pub fn coordination_options(&self, direct: &Direct) -> PgConnectOptions {
+        let options = (*self.pool.connect_options()).clone();
+        let (host, port) = (direct.host.clone(), direct.port.unwrap_or(options.get_port()));
+        let host = host.unwrap_or_else(|| options.get_host().to_owned());
+        options.host(&host).port(port).options([("statement_timeout", "4s"), ("tcp_user_timeout", "10s")])
     }
 
     /// Waits for connections in use and closes all.
