@@ -5,11 +5,15 @@
 
 pub mod app;
 pub mod booking;
+pub mod check_config;
 pub mod cli;
 pub mod engine;
 pub mod feed;
 pub mod http;
 pub mod launch;
+pub mod logging;
 pub mod pass;
+pub mod reporter;
+pub mod signals;
 pub mod snapshot;
 pub mod store;

@@ -11,7 +11,7 @@ use cue_scheduler_core::domain::id::{HostId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::Snapshot;
+use cue_scheduler_core::snapshot::{LayerIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -113,6 +113,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {
+        tracing::debug!(job.id = %job.id, "Found job: Job(id={}, name={})", job.id, job.name);
         *report.jobs.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
     }
     report.took[0] = began.elapsed();
@@ -128,7 +129,14 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let booking = Instant::now();
     if !plan.placements.is_empty() {
         let chunks = prepare(context, reader, &snapshot, &plan).await?;
-        carry_out(context, reader, chunks, &mut report).await;
+        let booked = carry_out(context, reader, chunks, &mut report).await;
+        for (layer, frames) in booked {
+            let layer = &snapshot[layer];
+            if frames >= layer.waiting {
+                let job = &snapshot[layer.job].name;
+                tracing::debug!(layer.id = %layer.id, "Layer {job}.{} fully consumed.", layer.name);
+            }
+        }
     }
     report.took[2] = booking.elapsed();
     reader.keep(snapshot);
@@ -153,9 +161,15 @@ async fn prepare(
     Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
-/// Books the chunks, some at a time, and launches what is booked.
-async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, report: &mut PassReport) {
+/// Books the chunks, some at a time, and launches what is booked. Answers how many frames of each layer were booked.
+async fn carry_out(
+    context: &PassContext,
+    reader: &mut PoolReader,
+    plan: Cut,
+    report: &mut PassReport,
+) -> HashMap<LayerIx, u32> {
     let Cut { chunks, frames } = plan;
+    let mut booked_of: HashMap<LayerIx, u32> = HashMap::new();
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
@@ -182,6 +196,7 @@ async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, re
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
                         *report.booked_by_kind.entry(known.kind).or_default() += 1;
+                        *booked_of.entry(known.layer).or_default() += 1;
                         let waited = u64::try_from(now - known.waiting_since).unwrap_or(0);
                         report.waited.push(Duration::from_millis(waited));
                     }
@@ -200,4 +215,5 @@ async fn carry_out(context: &PassContext, reader: &mut PoolReader, plan: Cut, re
             Err(error) => report.failed = Some(error),
         }
     }
+    booked_of
 }

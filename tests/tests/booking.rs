@@ -4,10 +4,14 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
+use cue_scheduler::snapshot::{PoolReader, ReadSettings};
 use cue_scheduler::store::Store;
+use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::launch::Hold;
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
@@ -15,9 +19,13 @@ use sqlx::PgPool;
 use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
 use testbed::loader::{Loaded, load};
+use tokio::sync::Semaphore;
 
-const SETTINGS: BookingSettings =
-    BookingSettings { memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 }, memory_used_at_start: 262_144 };
+const SETTINGS: BookingSettings = BookingSettings {
+    memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
+    memory_used_at_start: 262_144,
+    take_reported_memory: false,
+};
 
 /// One show with a burst of 20 cores, one folder, two jobs of one layer of ten frames, two hosts of 8 cores.
 const FARM: &str = "
@@ -138,6 +146,50 @@ fn holds(booked: &Booked) -> Vec<Hold> {
 
 const HOST: &str = "127.1.0.1";
 const OTHER: &str = "127.1.0.2";
+
+#[tokio::test]
+async fn the_free_memory_that_a_host_reported_is_taken_from_only_where_that_is_configured() {
+    const FREE: &str = "SELECT (int_mem_free / 1048576)::int8 FROM host_stat JOIN host USING (pk_host) \
+                        WHERE str_name = '127.1.0.1'";
+    let farm = Farm::new().await;
+    let reported = farm.number(FREE).await;
+    farm.book(&[("one", HOST, 2)]).await;
+    assert_eq!(farm.number(FREE).await, reported);
+    let settings = BookingSettings { take_reported_memory: true, ..SETTINGS };
+    let booked = book(&farm.store, farm.chunk(&[("two", HOST, 3)]), settings).await.unwrap();
+    assert_eq!(booked.bookings.len(), 3);
+    assert_eq!(farm.number(FREE).await, reported - 3);
+    // What is more than was free leaves nothing, and not less.
+    farm.execute("UPDATE host_stat SET int_mem_free = 1000").await;
+    book(&farm.store, farm.chunk(&[("two", HOST, 1)]), settings).await.unwrap();
+    assert_eq!(farm.number(FREE).await, 0);
+    farm.assert_exact().await;
+}
+
+#[tokio::test]
+async fn no_more_pools_have_their_hosts_read_at_once_than_configured() {
+    let farm = Farm::new().await;
+    let settings = Arc::new(ReadSettings {
+        host_staleness: Duration::from_mins(2),
+        host_interval: Duration::from_secs(1),
+        ignored_tags: BTreeSet::new(),
+        host_reads: Semaphore::new(1),
+    });
+    let pool = Pool {
+        facility: farm.loaded.facilities["local"].as_str().into(),
+        alloc: farm.loaded.allocations["local.general"].as_str().into(),
+        name: "local.general".into(),
+        shows: BTreeSet::new(),
+        tags: BTreeSet::new(),
+    };
+    let mut reader = PoolReader::new(pool, settings.clone());
+    let other = settings.host_reads.acquire().await.unwrap();
+    let mut reading = std::pin::pin!(reader.read(&farm.store));
+    let read = tokio::time::timeout(Duration::from_millis(500), &mut reading).await;
+    assert!(read.is_err(), "the hosts were read beside another pool's");
+    drop(other);
+    assert_eq!(reading.await.unwrap().hosts.len(), 2);
+}
 
 #[tokio::test]
 async fn frames_start_procs_exist_and_every_counter_is_exact_after_a_booking() {

@@ -77,7 +77,11 @@ pub(super) async fn attempt(
         chunk.slots = admitted;
         return Ok(Attempt::Refused);
     }
-    tx.apply(chunk.show.as_str(), &resources.taken()).await?;
+    let taken = resources.taken();
+    tx.apply(chunk.show.as_str(), &taken).await?;
+    if settings.take_reported_memory {
+        tx.take_reported_memory(&taken).await?;
+    }
 
     if let Err(error) = tx.commit().await
         && (!error.is_unanswered() || !settle_commit(store, &mut candidates).await?)

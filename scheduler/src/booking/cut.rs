@@ -37,9 +37,11 @@ pub struct Cut {
     pub frames: HashMap<FrameId, Known>,
 }
 
-/// What metrics want to know of a frame.
+/// What metrics and the log want to know of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
+    /// Its layer.
+    pub layer: LayerIx,
     /// Since when it waits, in milliseconds since 1970 by the database's clock.
     pub waiting_since: i64,
     /// The kind of tag by which its layer matched the host that it was planned for.
@@ -121,7 +123,7 @@ impl Cutter<'_> {
         let frames: Vec<&WaitingFrame> =
             window.iter().filter(|waiting| template.check(&waiting.frame).is_ok()).collect();
         for waiting in &frames {
-            let known = Known { waiting_since: waiting.waiting_since, kind };
+            let known = Known { layer: placement.layer, waiting_since: waiting.waiting_since, kind };
             self.cut.frames.insert(waiting.frame.id.clone(), known);
         }
         self.layers.insert(placement.layer, Offer { template, frames, offered: 0 });

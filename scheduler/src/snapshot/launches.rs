@@ -37,6 +37,11 @@ impl Launches {
         self.left_alone.contains_key(layer)
     }
 
+    /// Forgets layers whose time is over.
+    pub fn clean_up(&mut self) {
+        self.left_alone.retain(|_, left| left.until > Instant::now());
+    }
+
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
     /// answer; those left alone before are looked at again.
     pub async fn read(
@@ -44,7 +49,7 @@ impl Launches {
         placed: &[LayerId],
         store: &Store,
     ) -> Result<HashMap<LayerId, Arc<LaunchTemplate>>, StoreError> {
-        self.left_alone.retain(|_, left| left.until > Instant::now());
+        self.clean_up();
         let layers: Vec<&str> = placed.iter().chain(self.left_alone.keys()).map(LayerId::as_str).collect();
         if layers.is_empty() {
             return Ok(HashMap::new());

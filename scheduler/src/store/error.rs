@@ -1,6 +1,7 @@
 //! What can go wrong with the database, and what each kind means for the caller. SQLSTATE codes live here only.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 /// A statement failed, or a row made no sense.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,15 @@ pub enum StoreError {
         /// The cause.
         #[source]
         source: sqlx::Error,
+    },
+    /// The file with the password gave none.
+    #[error("database: the password file {} can't be read", path.display())]
+    PasswordFile {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
     },
     /// A row that the schema should not allow.
     #[error("database: {what}: {detail}")]
@@ -34,6 +44,23 @@ const LOCK_TIMEOUT: &str = "55P03";
 impl StoreError {
     /// What [`StoreError::retryable`] can answer.
     pub const RETRYABLE: [&'static str; 3] = [DEADLOCK, SERIALIZATION, LOCK_TIMEOUT];
+
+    /// What would help where the cause alone doesn't tell: TLS, of which the library says what it found and not which key of the
+    /// configuration it concerns.
+    pub fn advice(&self) -> Option<&'static str> {
+        let Self::Database { source: sqlx::Error::Io(_) | sqlx::Error::Tls(_), .. } = self else { return None };
+        let cause = chain(self);
+        let causes = [
+            (
+                "UnknownIssuer",
+                "the server's certificate is from no authority that is trusted here; `database.ssl_root_cert` names a \
+                 file with the right one",
+            ),
+            ("not valid for name", "`database.db_host` must be one of the names in the server's certificate"),
+            ("does not support TLS", "the server has TLS turned off, and `database.sslmode` asks for it"),
+        ];
+        causes.into_iter().find(|(words, _)| cause.contains(words)).map(|(_, advice)| advice)
+    }
 
     /// For `map_err`.
     pub fn during(what: &'static str) -> impl FnOnce(sqlx::Error) -> Self {
@@ -68,4 +95,19 @@ impl StoreError {
             }
         )
     }
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Many an error says its cause itself.
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }

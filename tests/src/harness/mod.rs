@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use cue_scheduler::store::{Password, Target};
+use cue_scheduler::store::{Password, Target, Tls};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -158,7 +158,8 @@ async fn existing_database(url: &str) -> anyhow::Result<(PgPool, Target)> {
         port: options.get_port(),
         database: options.get_database().unwrap_or_default().to_owned(),
         user: options.get_username().to_owned(),
-        password: Password(password.to_owned()),
+        password: Password::Text(password.to_owned()),
+        tls: Tls::default(),
         pool_size: 20,
         booking_connections: 3,
         member: String::new(),

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use cue_scheduler::store::{Password, Target};
+use cue_scheduler::store::{Password, Target, Tls};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::{Child, Command};
@@ -188,7 +188,8 @@ impl Database {
             port: self.port,
             database: self.name.clone(),
             user: USER.to_owned(),
-            password: Password(String::new()),
+            password: Password::Text(String::new()),
+            tls: Tls::default(),
             pool_size,
             booking_connections: 3,
             member: "cue-scheduler/test".to_owned(),

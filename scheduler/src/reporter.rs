@@ -1,0 +1,245 @@
+//! Hands on what happens: to the metrics, to the readiness probe, to the log.
+//!
+//! The log has the lines that the deploying guide tells operators to look for. What would come with every pass of a farm under
+//! pressure comes once a while for each pool or host, with what came in between added up: see [`Sparing`].
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use cue_scheduler_core::launch::{Booking, Hold, Settlement};
+use cue_scheduler_core::reason::Reason;
+
+use crate::booking::Refusal;
+use crate::engine;
+use crate::feed::FeedCounts;
+use crate::http::{Metrics, Readiness};
+use crate::launch::{self, Outcome};
+use crate::pass::PassReport;
+use crate::store::StoreError;
+use crate::store::error::chain;
+
+/// How often a line of one kind about one pool or host is written.
+const SPARED: Duration = Duration::from_secs(30);
+
+/// SQLSTATE of a lock that was not to be had in time.
+const LOCK_TIMEOUT: &str = "55P03";
+
+/// Observer of the engine and of the launcher.
+pub struct Reporter {
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    frames: AtomicU64,
+    capped: AtomicU64,
+    sparing: Sparing,
+}
+
+impl Reporter {
+    /// Hands on to these.
+    pub fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
+        let (frames, capped) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { metrics, readiness, frames, capped, sparing: Sparing::default() }
+    }
+
+    /// The line that operators know, once a `period`, for ever.
+    pub async fn heartbeat(self: Arc<Self>, period: Duration) {
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.tick().await;
+        let mut last = Instant::now();
+        loop {
+            ticks.tick().await;
+            let (frames, capped) = (self.frames.swap(0, Ordering::Relaxed), self.capped.swap(0, Ordering::Relaxed));
+            let took = last.elapsed().as_millis();
+            last = Instant::now();
+            tracing::info!("Dispatched {frames} frames in the last {took}ms ({capped} resource-limit-exceeded)");
+        }
+    }
+
+    fn pass(&self, report: &PassReport, took: Duration) {
+        let (pool, frames) = (report.pool.as_str(), report.frames());
+        self.frames.fetch_add(frames as u64, Ordering::Relaxed);
+        let capped = report.refusals.iter().filter(|(refusal, _)| refusal.accounting_table().is_some());
+        self.capped.fetch_add(capped.map(|(_, frames)| u64::from(frames)).sum(), Ordering::Relaxed);
+        if frames > 0 {
+            tracing::info!(pool, "Processed {} layers, dispatched {frames} frames in {pool}", report.layers);
+        }
+        tracing::debug!(
+            pool,
+            "pass of {pool}: {frames} of {} planned frames booked in {took:?}, {} left waiting, refused: {}",
+            report.planned,
+            report.waiting.values().sum::<u64>(),
+            report.refusals
+        );
+        if let Some(error) = &report.failed {
+            tracing::warn!(pool, "a booking of pool {pool} failed: {}", chain(error));
+        }
+        self.refusals(report);
+    }
+
+    fn refusals(&self, report: &PassReport) {
+        let pool = report.pool.as_str();
+        let refused =
+            |refusals: &[Refusal]| refusals.iter().map(|refusal| u64::from(report.refusals.of(*refusal))).sum();
+        let waiting = |reasons: &[Reason]| {
+            reasons.iter().filter_map(|reason| report.waiting.get(reason)).copied().max().unwrap_or(0)
+        };
+        if let Some(frames) =
+            self.sparing.count("burst", pool, refused(&[Refusal::Subscription, Refusal::NoSubscription]))
+        {
+            tracing::warn!(
+                pool,
+                "AllocationOverBurst: {frames} frames were not booked in {pool}: a subscription has exceeded its burst"
+            );
+        }
+        if let Some(times) = self.sparing.count(
+            "burst of plans",
+            pool,
+            waiting(&[Reason::SubscriptionFull, Reason::SubscriptionFrozen]).min(1),
+        ) {
+            let frames = waiting(&[Reason::SubscriptionFull, Reason::SubscriptionFrozen]);
+            tracing::info!(
+                pool,
+                "AllocationOverBurst: {frames} frames wait in {pool} since their subscription's burst is used up (seen by \
+                 {times} passes)"
+            );
+        }
+        if let Some(frames) = self.sparing.count("host not open", pool, refused(&[Refusal::HostNotOpen])) {
+            tracing::info!(
+                pool,
+                "HostLock: {frames} frames were not booked in {pool}: their hosts are locked or down since they were read"
+            );
+        }
+        let lost = report.retries.iter().filter(|sqlstate| **sqlstate == LOCK_TIMEOUT).count() as u64;
+        if let Some(times) = self.sparing.count("locks", pool, lost) {
+            tracing::warn!(
+                pool,
+                "HostLock: {times} bookings in {pool} failed to acquire a lock, which somebody else has on a host or a counter, \
+                 and were repeated"
+            );
+        }
+    }
+}
+
+impl engine::Observer for Reporter {
+    fn pass_ended(&self, result: &Result<PassReport, StoreError>, took: Duration) {
+        engine::Observer::pass_ended(&*self.metrics, result, took);
+        match result {
+            Ok(report) => self.pass(report, took),
+            Err(error) => tracing::warn!("a pass failed: {}", chain(error)),
+        }
+    }
+
+    fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {
+        engine::Observer::scanned(&*self.metrics, result, took);
+        let was_ready = self.readiness.missing().is_none();
+        match result {
+            Ok(FeedCounts { missing: Some(missing), .. }) => self.readiness.waits_for(missing),
+            Ok(_) => {
+                if !was_ready {
+                    tracing::info!("ready");
+                }
+                self.readiness.ready();
+            }
+            Err(error) => {
+                let text = told(error);
+                if was_ready && error.is_unanswered() {
+                    tracing::error!("Failed to connect to database; nothing is booked until it is back: {text}");
+                } else if was_ready {
+                    tracing::error!("the awake scan failed: {text}");
+                }
+                self.readiness.waits_for(text);
+            }
+        }
+    }
+}
+
+impl launch::Observer for Reporter {
+    fn called(&self, booking: &Booking, outcome: &Outcome, took: Duration) {
+        launch::Observer::called(&*self.metrics, booking, outcome, took);
+        let why = match outcome {
+            Outcome::Launched => return,
+            Outcome::RefusedForCertain { code, message } => format!("refused ({code}): {message}"),
+            Outcome::NotSent { message } => format!("not sent: {message}"),
+            Outcome::Unknown { message } => format!("no answer: {message}"),
+        };
+        let host = booking.hold.host_name.as_ref();
+        if let Some(launches) = self.sparing.count("launch", host, 1) {
+            tracing::warn!(host.name = host, "GrpcFailure: {launches} launches on {host} failed, the last one: {why}");
+        }
+    }
+
+    fn fenced(&self, booking: &Booking) {
+        launch::Observer::fenced(&*self.metrics, booking);
+    }
+
+    fn settled(&self, hold: &Hold, settlement: Settlement) {
+        launch::Observer::settled(&*self.metrics, hold, settlement);
+    }
+}
+
+/// An error of the database, with its causes and what would help.
+pub fn told(error: &StoreError) -> String {
+    match error.advice() {
+        Some(advice) => format!("{} ({advice})", chain(error)),
+        None => chain(error),
+    }
+}
+
+/// Lines that are written once in [`SPARED`] for each kind and each pool or host.
+#[derive(Debug, Default)]
+struct Sparing(Mutex<HashMap<(&'static str, String), Spared>>);
+
+#[derive(Debug)]
+struct Spared {
+    told: Option<Instant>,
+    since: u64,
+}
+
+impl Sparing {
+    /// Most entries that are kept while nothing happens with them; a large farm has some hundred pools and thousands of
+    /// hosts, of which few fail.
+    const KEPT: usize = 4096;
+
+    /// `more` have come; how many there were since the last line, if one is to be written now.
+    fn count(&self, kind: &'static str, whom: &str, more: u64) -> Option<u64> {
+        self.count_at(kind, whom, more, Instant::now())
+    }
+
+    fn count_at(&self, kind: &'static str, whom: &str, more: u64, now: Instant) -> Option<u64> {
+        if more == 0 {
+            return None;
+        }
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = |told: Option<Instant>| told.is_none_or(|told| now.saturating_duration_since(told) >= SPARED);
+        if all.len() >= Self::KEPT {
+            all.retain(|_, spared| !is_due(spared.told));
+        }
+        let spared = all.entry((kind, whom.to_owned())).or_insert(Spared { told: None, since: 0 });
+        spared.since += more;
+        if !is_due(spared.told) {
+            return None;
+        }
+        spared.told = Some(now);
+        Some(std::mem::take(&mut spared.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_written_at_once_and_then_once_a_while_with_what_came_in_between() {
+        let (sparing, now) = (Sparing::default(), Instant::now());
+        let count = |whom, more, seconds| sparing.count_at("k", whom, more, now + Duration::from_secs(seconds));
+        assert_eq!(count("a", 0, 0), None);
+        assert_eq!(count("a", 2, 0), Some(2));
+        assert_eq!(count("b", 1, 0), Some(1));
+        assert_eq!(count("a", 3, 1), None);
+        assert_eq!(count("a", 4, 29), None);
+        assert_eq!(count("a", 0, 40), None);
+        assert_eq!(count("a", 1, 41), Some(8));
+    }
+}
