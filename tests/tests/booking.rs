@@ -6,11 +6,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
 use cue_scheduler::snapshot::{PoolReader, ReadSettings};
-use cue_scheduler::store::Store;
+use cue_scheduler::store::{Store, Target};
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::launch::Hold;
@@ -19,6 +20,8 @@ use sqlx::PgPool;
 use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
 use testbed::loader::{Loaded, load};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 const SETTINGS: BookingSettings = BookingSettings {
@@ -189,6 +192,72 @@ async fn no_more_pools_have_their_hosts_read_at_once_than_configured() {
     assert!(read.is_err(), "the hosts were read beside another pool's");
     drop(other);
     assert_eq!(reading.await.unwrap().hosts.len(), 2);
+}
+
+/// A way to the database on which the first commit loses its answer: everything is cut, and for a while nobody comes through.
+/// `arrives` says whether the commit itself still gets there.
+async fn way_that_loses_an_answer(database: u16, arrives: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (cut, open) = (cut.clone(), open.clone());
+            if !open.load(Ordering::SeqCst) {
+                continue;
+            }
+            let mut far = TcpStream::connect(("127.0.0.1", database)).await.unwrap();
+            tokio::spawn(async move {
+                let (mut near_read, mut near_write) = near.into_split();
+                let (mut far_read, mut far_write) = far.split();
+                let mut buffer = vec![0; 1 << 16];
+                let back = tokio::io::copy(&mut far_read, &mut near_write);
+                let mut back = std::pin::pin!(back);
+                loop {
+                    let read = tokio::select! {
+                        read = near_read.read(&mut buffer) => read.unwrap_or(0),
+                        _ = &mut back => 0,
+                    };
+                    if read == 0 {
+                        return;
+                    }
+                    let is_commit = buffer[..read].windows(7).any(|word| word == b"COMMIT\0");
+                    if is_commit && !cut.swap(true, Ordering::SeqCst) {
+                        open.store(false, Ordering::SeqCst);
+                        if arrives {
+                            far_write.write_all(&buffer[..read]).await.unwrap();
+                        }
+                        tokio::spawn(async move {
+                            tokio::time::sleep(Duration::from_millis(700)).await;
+                            open.store(true, Ordering::SeqCst);
+                        });
+                        return;
+                    }
+                    far_write.write_all(&buffer[..read]).await.unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_asked_about_until_the_database_is_back() {
+    for arrives in [true, false] {
+        let database = common::new_database().await;
+        let pool = database.pool().await.unwrap();
+        let loaded = load(&pool, &FarmDescription::from_yaml(FARM).unwrap()).await.unwrap();
+        let target = database.target(4);
+        let port = way_that_loses_an_answer(target.port, arrives).await;
+        let store = Store::new(&Target { port, ..target });
+        let farm = Farm { store, pool, loaded };
+        let booked = book(&farm.store, farm.chunk(&[("one", HOST, 3)]), SETTINGS).await;
+        let procs = farm.number("SELECT count(*) FROM proc").await;
+        // What was committed is known and will be launched; what was not is known to be free.
+        assert_eq!(booked.map_or(0, |booked| booked.bookings.len()), if arrives { 3 } else { 0 });
+        assert_eq!(procs, if arrives { 3 } else { 0 });
+        farm.assert_exact().await;
+    }
 }
 
 #[tokio::test]

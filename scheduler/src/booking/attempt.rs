@@ -1,7 +1,7 @@
 //! One booking transaction, step by step.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cue_scheduler_core::domain::cap::{Budget, Cap};
 use cue_scheduler_core::domain::id::{FrameId, LimitId, ProcId};
@@ -15,6 +15,7 @@ use super::resources::{Held, distinct};
 use super::{Booked, BookingSettings};
 use crate::launch::clock;
 use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
+use crate::store::error::chain;
 use crate::store::{Store, StoreError};
 
 /// How an attempt ended.
@@ -271,9 +272,26 @@ async fn insert_procs(
 
 /// After a commit without an answer: asks on another connection which procs exist, and keeps those candidates. A transaction
 /// is whole, so it is all or none. `false`: nothing was committed.
+///
+/// It asks until it is answered, however long the database is gone: if it gave up, frames that were committed would run nowhere
+/// and be taken for running. What turns out to be committed too long ago to be launched is settled by the launch protocol.
 async fn settle_commit(store: &Store, candidates: &mut Vec<Candidate>) -> Result<bool, StoreError> {
+    const PAUSE_MAX: Duration = Duration::from_secs(2);
     let procs: Vec<&str> = candidates.iter().map(|candidate| candidate.proc.as_str()).collect();
-    let existing: HashSet<String> = store.existing_procs(&procs).await?.into_iter().collect();
+    let mut pause = Duration::from_millis(100);
+    let existing = loop {
+        match store.existing_procs(&procs).await {
+            Ok(existing) => break existing,
+            Err(error) if error.is_closed() => return Err(error),
+            Err(error) => {
+                let (frames, error) = (procs.len(), chain(&error));
+                tracing::warn!("{frames} bookings may be committed, and are asked about again in {pause:?}: {error}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    };
+    let existing: HashSet<String> = existing.into_iter().collect();
     candidates.retain(|candidate| existing.contains(candidate.proc.as_str()));
     Ok(!candidates.is_empty())
 }

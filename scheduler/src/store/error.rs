@@ -41,6 +41,10 @@ const SERIALIZATION: &str = "40001";
 /// `lock_not_available`: our own lock time-out, shorter than PostgreSQL's deadlock time-out, so that a cycle ends with us.
 const LOCK_TIMEOUT: &str = "55P03";
 
+/// `admin_shutdown`, `crash_shutdown`, `cannot_connect_now`: the server ends or begins. The first two can also come instead of
+/// the answer to a commit that was made.
+const SHUTDOWNS: [&str; 3] = ["57P01", "57P02", "57P03"];
+
 impl StoreError {
     /// What [`StoreError::retryable`] can answer.
     pub const RETRYABLE: [&'static str; 3] = [DEADLOCK, SERIALIZATION, LOCK_TIMEOUT];
@@ -81,19 +85,25 @@ impl StoreError {
         Self::RETRYABLE.into_iter().find(|retryable| *retryable == sqlstate)
     }
 
-    /// Whether the database did not answer at all, so that it isn't known what it did.
+    /// Whether the database did not answer at all, or only that it ends, so that it isn't known what it did.
     pub fn is_unanswered(&self) -> bool {
-        matches!(
-            self,
-            Self::Database {
-                source: sqlx::Error::Io(_)
-                    | sqlx::Error::Protocol(_)
-                    | sqlx::Error::PoolTimedOut
-                    | sqlx::Error::PoolClosed
-                    | sqlx::Error::WorkerCrashed,
-                ..
-            }
-        )
+        self.sqlstate().is_some_and(|sqlstate| SHUTDOWNS.contains(&&*sqlstate))
+            || matches!(
+                self,
+                Self::Database {
+                    source: sqlx::Error::Io(_)
+                        | sqlx::Error::Protocol(_)
+                        | sqlx::Error::PoolTimedOut
+                        | sqlx::Error::PoolClosed
+                        | sqlx::Error::WorkerCrashed,
+                    ..
+                }
+            )
+    }
+
+    /// Whether we have closed our connections ourselves, so that nothing more can be asked.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Database { source: sqlx::Error::PoolClosed, .. })
     }
 }
 

@@ -65,7 +65,8 @@ pub struct Harness {
     pub cuebot: Option<CuebotSim>,
     /// Where files go.
     pub folder: PathBuf,
-    _server: Option<Server>,
+    /// The private server; `None` with an existing one.
+    pub server: Option<Server>,
 }
 
 impl Harness {
@@ -103,7 +104,7 @@ impl Harness {
             }
             None => None,
         };
-        Ok(Self { loaded, pool, target, hosts, agent, cuebot, folder: folder.to_owned(), _server: server })
+        Ok(Self { loaded, pool, target, hosts, agent, cuebot, folder: folder.to_owned(), server })
     }
 
     /// Starts a real scheduler process; wait for it to be ready.
