@@ -80,32 +80,26 @@ impl Reporter {
 
     fn refusals(&self, report: &PassReport) {
         let pool = report.pool.as_str();
-        let refused =
-            |refusals: &[Refusal]| refusals.iter().map(|refusal| u64::from(report.refusals.of(*refusal))).sum();
-        let waiting = |reasons: &[Reason]| {
-            reasons.iter().filter_map(|reason| report.waiting.get(reason)).copied().max().unwrap_or(0)
-        };
-        if let Some(frames) =
-            self.sparing.count("burst", pool, refused(&[Refusal::Subscription, Refusal::NoSubscription]))
-        {
+        let of = |refusal: Refusal| u64::from(report.refusals.of(refusal));
+        let waiting = |reason: Reason| report.waiting.get(&reason).copied().unwrap_or_default();
+
+        let over_burst = of(Refusal::Subscription) + of(Refusal::NoSubscription);
+        if let Some(frames) = self.sparing.count("burst", pool, over_burst) {
             tracing::warn!(
                 pool,
                 "AllocationOverBurst: {frames} frames were not booked in {pool}: a subscription has exceeded its burst"
             );
         }
-        if let Some(times) = self.sparing.count(
-            "burst of plans",
-            pool,
-            waiting(&[Reason::SubscriptionFull, Reason::SubscriptionFrozen]).min(1),
-        ) {
-            let frames = waiting(&[Reason::SubscriptionFull, Reason::SubscriptionFrozen]);
+        // Mostly the plan sees it, and the booking is not even tried.
+        let wait = waiting(Reason::SubscriptionFull) + waiting(Reason::SubscriptionFrozen);
+        if let Some(passes) = self.sparing.count("burst of plans", pool, wait.min(1)) {
             tracing::info!(
                 pool,
-                "AllocationOverBurst: {frames} frames wait in {pool} since their subscription's burst is used up (seen by \
-                 {times} passes)"
+                "AllocationOverBurst: {wait} frames wait in {pool} since their subscription's burst is used up (seen by \
+                 {passes} passes)"
             );
         }
-        if let Some(frames) = self.sparing.count("host not open", pool, refused(&[Refusal::HostNotOpen])) {
+        if let Some(frames) = self.sparing.count("host not open", pool, of(Refusal::HostNotOpen)) {
             tracing::info!(
                 pool,
                 "HostLock: {frames} frames were not booked in {pool}: their hosts are locked or down since they were read"
@@ -228,7 +222,61 @@ impl Sparing {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
+    use crate::booking::Refusals;
+
+    /// What is logged meanwhile, with levels and without times.
+    fn logged(action: impl FnOnce()) -> Vec<String> {
+        #[derive(Clone, Default)]
+        struct Lines(Arc<Mutex<Vec<u8>>>);
+        impl Write for Lines {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.lock().unwrap().write(bytes)
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
+        tracing::subscriber::with_default(log.with_writer(move || writer.clone()).finish(), action);
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        text.lines().map(|line| line.trim().to_owned()).collect()
+    }
+
+    #[test]
+    fn what_the_guide_says_to_look_for_is_told_once_a_while_and_only_when_it_happens() {
+        let reporter = Reporter::new(Arc::new(Metrics::new().unwrap()), Readiness::default());
+        let mut report = PassReport { pool: "general".to_owned(), layers: 5, ..PassReport::default() };
+        let pass = |report: &PassReport| logged(|| reporter.pass(report, Duration::from_millis(5)));
+        assert_eq!(pass(&report), [""; 0]);
+
+        report.booked.insert("alpha".into(), 120);
+        report.refusals = Refusals::default();
+        report.refusals.add(Refusal::Subscription, 7);
+        report.refusals.add(Refusal::HostNotOpen, 2);
+        report.retries = vec!["55P03", "40P01", "55P03"];
+        report.waiting.insert(Reason::SubscriptionFull, 30);
+        let expected = [
+            "INFO Processed 5 layers, dispatched 120 frames in general",
+            "WARN AllocationOverBurst: 7 frames were not booked in general: a subscription has exceeded its burst",
+            "INFO AllocationOverBurst: 30 frames wait in general since their subscription's burst is used up",
+            "INFO HostLock: 2 frames were not booked in general: their hosts are locked or down since they were read",
+            "WARN HostLock: 2 bookings in general failed to acquire a lock",
+        ];
+        let lines = pass(&report);
+        assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+        for (line, expected) in lines.iter().zip(expected) {
+            assert!(line.starts_with(expected), "{line}");
+        }
+        // The next pass of the same pool repeats nothing but what it booked.
+        assert_eq!(pass(&report).len(), 1);
+        report.pool = "other".to_owned();
+        assert_eq!(pass(&report).len(), 5);
+    }
 
     #[test]
     fn a_line_is_written_at_once_and_then_once_a_while_with_what_came_in_between() {

@@ -250,7 +250,7 @@ async fn a_commit_whose_answer_is_lost_is_asked_about_until_the_database_is_back
         let target = database.target(4);
         let port = way_that_loses_an_answer(target.port, arrives).await;
         let store = Store::new(&Target { port, ..target });
-        let farm = Farm { store, pool, loaded };
+        let farm = Farm { pool, store, loaded };
         let booked = book(&farm.store, farm.chunk(&[("one", HOST, 3)]), SETTINGS).await;
         let procs = farm.number("SELECT count(*) FROM proc").await;
         // What was committed is known and will be launched; what was not is known to be free.

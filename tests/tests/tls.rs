@@ -189,6 +189,26 @@ async fn a_client_that_shows_its_certificate_comes_in_without_a_password() {
     assert!(error.contains("certificate"), "{error}");
 }
 
+#[tokio::test]
+async fn the_authorities_of_the_system_can_be_replaced_by_one_file() {
+    let farm = Farm::shared().await;
+    let (_pool, target) = farm.target(SslMode::VerifyFull, None).await;
+    for (file, words) in [("ca.pem", "ready"), ("strange-ca.pem", "UnknownIssuer")] {
+        let authority = farm.path(file).display().to_string();
+        let variables = [("OPENSCHEDULER_DATABASE__SSLMODE", "verify-full"), ("SSL_CERT_FILE", &authority)];
+        let folder = tempfile::tempdir().unwrap();
+        let scheduler = Scheduler::start("s", &target, free_port().unwrap(), &variables, folder.path()).unwrap();
+        for _ in 0..600 {
+            if scheduler.log().contains(words) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        assert!(scheduler.log().contains(words), "{file}: {}", scheduler.log());
+        assert_eq!(scheduler.stop().await.unwrap(), 0);
+    }
+}
+
 /// A running scheduler that reaches the database with a password from a file, over TLS.
 #[tokio::test]
 async fn a_password_that_changes_is_taken_from_its_file_while_the_program_runs() {
