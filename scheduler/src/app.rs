@@ -4,7 +4,6 @@
 //! SIGINT: no new passes; what is being booked lands; launches get their answers; then the connections close. All of it
 //! within `scheduler.drain_timeout`, or what is left is cut off; a second signal cuts it off at once.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -20,9 +19,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::accounting::{self, Dirty};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer};
-use crate::feed::{Feed, Pace, Scope};
+use crate::feed::{Feed, Pace, Scope, Wake};
 use crate::http::{self, Metrics, Readiness};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::logging::Levels;
@@ -92,13 +92,15 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));
         let engine = engine(&config, policy, store.clone(), launch, reporter.clone());
-        let beside = [
-            tokio::spawn(reporter.heartbeat(config.accounting.recompute_interval)),
-            tokio::spawn(follow_password(store.clone())),
-        ];
+        let period = config.accounting.recompute_interval;
+        let beside = [tokio::spawn(reporter.clone().heartbeat(period)), tokio::spawn(follow_password(store.clone()))];
+        let counting = keep_counters(&store, period, &engine.wake, &reporter, &stop);
         engine.run(stop.clone()).await;
         // Where there was no work, nobody has told the others yet.
         stop.cancel();
+        for task in counting {
+            task.await.context("the accounting")?;
+        }
         readiness.waits_for("stopping");
         drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout.saturating_sub(CLOSING)).await;
         beside.iter().for_each(JoinHandle::abort);
@@ -111,6 +113,26 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Starts the reconcile loop, and the ear for what Cuebot announces.
+fn keep_counters(
+    store: &Store,
+    period: Duration,
+    wake: &Arc<Wake>,
+    observer: &Arc<Reporter>,
+    stop: &CancellationToken,
+) -> [JoinHandle<()>; 2] {
+    let dirty = Arc::new(Dirty::default());
+    let reconciling = {
+        let (store, dirty, observer, stop) = (store.clone(), dirty.clone(), observer.clone(), stop.clone());
+        async move { accounting::run(store, period, &dirty, &*observer, stop).await }
+    };
+    let listening = {
+        let (store, wake, observer, stop) = (store.clone(), wake.clone(), observer.clone(), stop.clone());
+        async move { accounting::listen(store, &wake, &dirty, &*observer, stop).await }
+    };
+    [tokio::spawn(reconciling), tokio::spawn(listening)]
+}
+
 /// Puts the parts together. `launch` is `None` in dry-run mode.
 pub fn engine(
     config: &Config,
@@ -120,14 +142,9 @@ pub fn engine(
     observer: Arc<dyn Observer>,
 ) -> Engine {
     let queue = &config.queue;
-    let ignored_tags: BTreeSet<String> = config.scheduler.ignore_tags.iter().cloned().collect();
-    let read = Arc::new(ReadSettings {
-        host_staleness: config.host_cache.host_staleness_threshold,
-        host_interval: config.host_cache.monitoring_interval,
-        ignored_tags: ignored_tags.clone(),
-        host_reads: Semaphore::new(config.host_cache.concurrent_fetch_permit),
-    });
     let facility = config.scheduler.facility.clone();
+    let read = Arc::new(read_settings(config));
+    let ignored_tags = read.ignored_tags.clone();
     let chunks =
         ChunkSizes { manual: queue.manual_tags_chunk_size as usize, hostname: queue.hostname_tags_chunk_size as usize };
     let pace =
@@ -161,6 +178,17 @@ pub fn engine(
             empty_looks_max: queue.empty_job_cycles_before_quiting,
         },
         observer,
+        wake: Arc::default(),
+    }
+}
+
+/// How pools are read.
+pub(crate) fn read_settings(config: &Config) -> ReadSettings {
+    ReadSettings {
+        host_staleness: config.host_cache.host_staleness_threshold,
+        host_interval: config.host_cache.monitoring_interval,
+        ignored_tags: config.scheduler.ignore_tags.iter().cloned().collect(),
+        host_reads: Semaphore::new(config.host_cache.concurrent_fetch_permit),
     }
 }
 
@@ -198,7 +226,7 @@ fn kb(bytes: u64) -> Kb {
     Kb(i64::try_from(bytes / 1024).unwrap_or(i64::MAX))
 }
 
-fn target(config: &Config) -> Target {
+pub(crate) fn target(config: &Config) -> Target {
     let database = &config.database;
     let facility = config.scheduler.facility.as_deref().unwrap_or("*");
     let id: u32 = rand::rng().random();

@@ -3,14 +3,16 @@
 //! One task owns the feed. It starts passes and takes their reports; passes run beside each other and never start anything
 //! themselves. On a stop nothing new begins, and what has begun ends by itself: a transaction is not a thing to cancel midway.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cue_scheduler_core::domain::tag::TagKind;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::{Feed, FeedCounts, PoolAt, Turn};
+use crate::feed::{Feed, FeedCounts, PoolAt, Turn, Wake, Wanted};
 use crate::pass::{PassContext, PassReport, pass};
 use crate::store::StoreError;
 use crate::store::error::chain;
@@ -21,6 +23,10 @@ pub trait Observer: Send + Sync {
     fn pass_ended(&self, result: &Result<PassReport, StoreError>, took: Duration);
     /// An awake scan ended.
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration);
+    /// The clusters were read anew: the names of the managed shows.
+    fn reloaded(&self, _shows: &BTreeSet<Arc<str>>) {}
+    /// A pool has its turn again and had work all the time since the turn before, under these kinds of tags.
+    fn came_round(&self, _kinds: &BTreeSet<TagKind>, _took: Duration) {}
 }
 
 /// How often and how much at once.
@@ -90,10 +96,13 @@ pub struct Engine {
     pub settings: EngineSettings,
     /// Who hears of it.
     pub observer: Arc<dyn Observer>,
+    /// Says that pools should not wait for their pace.
+    pub wake: Arc<Wake>,
 }
 
 enum Event {
     Stop,
+    Woken(Wanted),
     Scan,
     Reload,
     CleanUp,
@@ -141,6 +150,7 @@ impl Engine {
                     // Passes don't panic on data; if one does, the process must not go on as if it hadn't.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
+                wanted = self.wake.said() => Event::Woken(wanted),
                 _ = scan.tick() => Event::Scan,
                 _ = reload.tick() => Event::Reload,
                 _ = clean_up.tick() => Event::CleanUp,
@@ -164,6 +174,7 @@ impl Engine {
                     empty_looks.count(look);
                     self.feed.done(&pool, turn, Instant::now());
                 }
+                Event::Woken(wanted) => self.feed.wake(&wanted, Instant::now()),
                 Event::Due => {}
             }
         };
@@ -177,6 +188,9 @@ impl Engine {
                 break;
             };
             let (context, observer) = (self.context.clone(), self.observer.clone());
+            if let Some(took) = turned.came_round {
+                observer.came_round(&turned.kinds, took);
+            }
             passes.spawn(async move {
                 let began = Instant::now();
                 let result = pass(&context, &mut *turned.reader.lock().await).await;
@@ -198,14 +212,19 @@ impl Engine {
         let result = self.feed.scan(&self.context.store, began).await;
         self.observer.scanned(&result, began.elapsed());
         match result {
-            Ok(counts) if counts.missing.is_none() && !self.feed.has_work() => Look::Nothing,
+            Ok(counts) if counts.missing.is_none() && counts.standstill.is_none() && !self.feed.has_work() => {
+                Look::Nothing
+            }
             _ => Look::Unclear,
         }
     }
 
     async fn reload(&mut self) {
         match self.feed.reload(&self.context.store).await {
-            Ok(()) => tracing::debug!("cluster set reloaded: {} pools", self.feed.pool_count()),
+            Ok(()) => {
+                tracing::debug!("cluster set reloaded: {} pools", self.feed.pool_count());
+                self.observer.reloaded(self.feed.shows());
+            }
             Err(error) => tracing::warn!("cluster reload failed, the old set stays: {}", chain(&error)),
         }
     }

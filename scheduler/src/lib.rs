@@ -1,13 +1,16 @@
 //! cue-scheduler: books OpenCue's frames onto render hosts.
 //!
 //! Data goes one way: [`feed`] says whose turn it is, [`snapshot`] reads the pool, the core crate plans, [`booking`] asks the
-//! database, [`launch`] tells the agents. [`pass`] is the one place that knows this order.
+//! database, [`launch`] tells the agents. [`pass`] is the one place that knows this order. [`accounting`] keeps counters equal to
+//! what procs hold.
 
+pub mod accounting;
 pub mod app;
 pub mod booking;
 pub mod check_config;
 pub mod cli;
 pub mod engine;
+pub mod explain;
 pub mod feed;
 pub mod http;
 pub mod launch;
@@ -17,3 +20,4 @@ pub mod reporter;
 pub mod signals;
 pub mod snapshot;
 pub mod store;
+pub mod tally;

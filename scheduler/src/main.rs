@@ -1,11 +1,13 @@
 //! The program: reads the command line and the configuration, does what is asked, and chooses the exit code.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use cue_scheduler::app::{self, End};
 use cue_scheduler::check_config;
 use cue_scheduler::cli::{Arguments, Command};
+use cue_scheduler::explain::command::{self, Question, Reply};
 use cue_scheduler::logging::Logs;
 use cue_scheduler::signals::CutShort;
 use cue_scheduler_config::{Config, Loaded};
@@ -35,6 +37,28 @@ fn main() -> ExitCode {
     match command {
         None => book(loaded),
         Some(Command::CheckConfig) => check_config::run(&loaded),
+        Some(Command::Explain { job, json }) => ask(&loaded, &Question::Job(job), json),
+        Some(Command::Plan { json }) => ask(&loaded, &Question::Plan, json),
+    }
+}
+
+/// Answers a question from the database.
+fn ask(loaded: &Loaded, question: &Question, json: bool) -> ExitCode {
+    loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let answer = runtime
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| runtime.block_on(command::answer(&loaded.config, question, json)));
+    match answer {
+        Ok(Reply { text, found }) => {
+            // Who reads it may have seen enough and closed the pipe.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            if found { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

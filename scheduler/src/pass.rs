@@ -1,17 +1,21 @@
 //! One turn of one pool: snapshot → plan → book → launch → report. The only file that knows the order.
 //!
 //! A pass holds nothing that others wait for: what it read may be old when it books, and the booking transaction decides.
-//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed.
+//! Chunks are booked side by side, and the frames of each are launched as soon as it is committed. What the database
+//! refuses heals the snapshot, and what is left is planned and booked again at once, so that no frame waits behind a host
+//! that refused it. Where nothing is refused there is one round, and nothing is read twice.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::id::{HostId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::landing::{Landing, Truth, settle};
+use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::{LayerIx, Snapshot};
+use cue_scheduler_core::snapshot::{Job, JobIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
@@ -21,6 +25,10 @@ use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
+use crate::tally::{LayerOutcomes, Tally};
+
+/// How often a pass plans. Refusals of a second round are rare: they take somebody who is faster twice.
+const ROUNDS: usize = 4;
 
 /// What passes are made with; shared by all.
 pub struct PassContext {
@@ -50,22 +58,34 @@ pub struct PassReport {
     pub layers: usize,
     /// Jobs of those layers, by show name.
     pub jobs: BTreeMap<Arc<str>, usize>,
+    /// Those of which some layer was planned, by show name.
+    pub jobs_planned: BTreeMap<Arc<str>, usize>,
     /// Hosts that were read.
     pub hosts: usize,
-    /// Frames that the plan placed.
+    /// Frames that the plans of the pass placed; one that was refused and placed again counts twice.
     pub planned: usize,
     /// Frames that were booked, by show name.
     pub booked: BTreeMap<Arc<str>, usize>,
-    /// Frames that were booked, by the kind of tag by which they matched.
+    /// Frames that were booked, by the kind of tag by which they matched; with 0 for kinds under which work only waited.
     pub booked_by_kind: BTreeMap<TagKind, usize>,
     /// How long each booked frame had waited.
     pub waited: Vec<Duration>,
-    /// Frames left waiting, by reason.
+    /// What became of the layers that looked for hosts.
+    pub layer_outcomes: LayerOutcomes,
+    /// Frames that the last plan left waiting, by reason.
     pub waiting: BTreeMap<Reason, u64>,
+    /// Layers left waiting, by reason.
+    pub waiting_layers: BTreeMap<Reason, usize>,
     /// Frames that the database refused.
     pub refusals: Refusals,
+    /// The last plan was refused in part, and the pass had no further round to plan the rest again.
+    pub unsettled: bool,
     /// Transactions that were repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
+    /// Scores of the hosts that the plan chose, where its strategy has scores.
+    pub scores: Vec<f64>,
+    /// Chunks that were given up after their last try.
+    pub given_up: usize,
     /// Counters that were set right.
     pub healed: u32,
     /// How long reading, planning and booking took.
@@ -80,15 +100,27 @@ impl PassReport {
         self.booked.values().sum()
     }
 
+    /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
+    fn planned_anew(&mut self, plan: &Plan) {
+        self.unsettled = false;
+        self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
+        self.waiting.clear();
+        self.waiting_layers.clear();
+        for waiting in &plan.waiting {
+            let reason = waiting.reason();
+            *self.waiting.entry(reason).or_default() += u64::from(waiting.frames);
+            *self.waiting_layers.entry(reason).or_default() += 1;
+        }
+    }
+
     /// When to come again.
     pub fn turn(&self) -> Turn {
-        let lost = [Refusal::FrameTaken, Refusal::FrameChanged, Refusal::HostFull, Refusal::ProcExists];
         let waiting = self.waiting.values().sum::<u64>() > 0;
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || lost.iter().any(|refusal| self.refusals.of(*refusal) > 0)) {
+        } else if self.frames() > 0 && (!waiting || self.unsettled) {
             Turn::Again
         } else {
             Turn::Saturated
@@ -102,45 +134,72 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let mut report = PassReport { pool: reader.pool.name.to_string(), ..PassReport::default() };
 
     let mut snapshot = reader.read(&context.store).await?;
+    count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
     {
         let launches = context.launches.lock().await;
         snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
-    }
-    if let Some((launcher, _)) = &context.launch {
-        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
-        snapshot.hosts.retain(|host| !paused.contains(&host.id));
     }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {
         tracing::debug!(job.id = %job.id, "Found job: Job(id={}, name={})", job.id, job.name);
-        *report.jobs.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
+    }
+    let planned: BTreeSet<JobIx> = snapshot.layers.iter().map(|layer| layer.job).collect();
+    count_jobs(&mut report.jobs_planned, &snapshot, planned.into_iter().map(|at| &snapshot[at]));
+    for kind in snapshot.layers.iter().filter_map(|layer| reader.pool.kind_of(&layer.tags)) {
+        report.booked_by_kind.entry(kind).or_default();
     }
     report.took[0] = began.elapsed();
 
-    let planning = Instant::now();
-    let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
-    for waiting in &plan.waiting {
-        *report.waiting.entry(waiting.reason).or_default() += u64::from(waiting.frames);
-    }
-    report.planned = plan.placements.iter().map(|placement| placement.frames as usize).sum();
-    report.took[1] = planning.elapsed();
-
-    let booking = Instant::now();
-    if !plan.placements.is_empty() {
-        let chunks = prepare(context, reader, &snapshot, &plan).await?;
-        let booked = carry_out(context, reader, chunks, &mut report).await;
-        for (layer, frames) in booked {
-            let layer = &snapshot[layer];
-            if frames >= layer.waiting {
-                let job = &snapshot[layer.job].name;
-                tracing::debug!(layer.id = %layer.id, "Layer {job}.{} fully consumed.", layer.name);
-            }
+    let mut tally = Tally::default();
+    for _ in 0..ROUNDS {
+        leave_out_paused(context, &mut snapshot);
+        let planning = Instant::now();
+        let plan = tokio::task::block_in_place(|| plan(&snapshot, &context.policy));
+        tally.planned(&snapshot, &plan);
+        report.planned_anew(&plan);
+        report.took[1] += planning.elapsed();
+        if plan.placements.is_empty() {
+            break;
         }
+
+        let booking = Instant::now();
+        let landing = match prepare(context, reader, &snapshot, &plan).await {
+            Ok(cut) => carry_out(context, reader, &snapshot, cut, &mut report, &mut tally).await,
+            Err(error) => {
+                plan.placements.iter().for_each(|placement| tally.failed(placement.layer));
+                report.failed = Some(error);
+                Landing::default()
+            }
+        };
+        report.took[2] += booking.elapsed();
+        if landing.truths.is_empty() || report.failed.is_some() {
+            break;
+        }
+        settle(&mut snapshot, &plan, &landing);
+        report.unsettled = true;
     }
-    report.took[2] = booking.elapsed();
+    for layer in tally.consumed().map(|layer| &snapshot[layer]) {
+        tracing::debug!(layer.id = %layer.id, "Layer {}.{} fully consumed.", snapshot[layer.job].name, layer.name);
+    }
+    report.layer_outcomes = tally.outcomes();
     reader.keep(snapshot);
     Ok(report)
+}
+
+/// Hosts that don't answer are not planned for; the launches of an earlier round may have shown more of them.
+fn leave_out_paused(context: &PassContext, snapshot: &mut Snapshot) {
+    if let Some((launcher, _)) = &context.launch {
+        let paused: HashSet<HostId> = launcher.paused().into_iter().map(|paused| paused.host).collect();
+        let Snapshot { hosts, paused: left_out, .. } = snapshot;
+        left_out.extend(hosts.extract_if(.., |host| paused.contains(&host.id)));
+    }
+}
+
+fn count_jobs<'s>(by_show: &mut BTreeMap<Arc<str>, usize>, snapshot: &Snapshot, jobs: impl Iterator<Item = &'s Job>) {
+    for job in jobs {
+        *by_show.entry(snapshot[job.subscription].show_name.clone()).or_default() += 1;
+    }
 }
 
 /// Reads what the placed layers' frames are and how they are launched, and cuts the plan into chunks.
@@ -161,15 +220,26 @@ async fn prepare(
     Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
-/// Books the chunks, some at a time, and launches what is booked. Answers how many frames of each layer were booked.
+/// Books the chunks, some at a time, and launches what is booked.
 async fn carry_out(
     context: &PassContext,
     reader: &mut PoolReader,
+    snapshot: &Snapshot,
     plan: Cut,
     report: &mut PassReport,
-) -> HashMap<LayerIx, u32> {
-    let Cut { chunks, frames } = plan;
-    let mut booked_of: HashMap<LayerIx, u32> = HashMap::new();
+    tally: &mut Tally,
+) -> Landing {
+    let Cut { chunks, frames, unlaunchable, missing } = plan;
+    let mut landing = Landing::default();
+    for layer in unlaunchable {
+        tally.failed(layer);
+        landing.truths.push(Truth::LayerOut(snapshot[layer].id.clone()));
+    }
+    for (layer, frames) in missing {
+        report.refusals.add(Refusal::FrameTaken, frames);
+        let (layer, frames) = (snapshot[layer].id.clone(), u32::try_from(frames).unwrap_or(u32::MAX));
+        landing.truths.push(Truth::FramesGone { layer, frames });
+    }
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
@@ -177,7 +247,7 @@ async fn carry_out(
             let frames: Vec<_> = booked
                 .bookings
                 .iter()
-                .map(|booking| (booking.hold.frame.clone(), booking.hold.show_name.clone()))
+                .map(|Booking { hold, .. }| (hold.frame.clone(), hold.host.clone(), hold.show_name.clone()))
                 .collect();
             if let Some((launcher, tasks)) = &context.launch
                 && !booked.bookings.is_empty()
@@ -191,17 +261,18 @@ async fn carry_out(
     while let Some(result) = results.next().await {
         match result {
             Ok((layers, booked_frames, booked)) => {
-                let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
-                for (frame, show) in booked_frames {
+                for (frame, host, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
                         *report.booked_by_kind.entry(known.kind).or_default() += 1;
-                        *booked_of.entry(known.layer).or_default() += 1;
-                        let waited = u64::try_from(now - known.waiting_since).unwrap_or(0);
-                        report.waited.push(Duration::from_millis(waited));
+                        report.waited.push(known.waited + known.read_at.elapsed());
+                        tally.booked(known.layer, host);
                     }
                 }
-                let Booked { refusals, retries, healed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, healed, .. } = booked;
+                landing.landed.extend(landed);
+                landing.truths.extend(truths);
+                report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
                 if refusals.iter().next().is_some() {
                     for layer in &layers {
                         reader.windows.forget(layer);
@@ -215,5 +286,5 @@ async fn carry_out(
             Err(error) => report.failed = Some(error),
         }
     }
-    booked_of
+    landing
 }

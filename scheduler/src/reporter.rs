@@ -3,17 +3,19 @@
 //! The log has the lines that the deploying guide tells operators to look for. What would come with every pass of a farm under
 //! pressure comes once a while for each pool or host, with what came in between added up: see [`Sparing`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::launch::{Booking, Hold, Settlement};
 use cue_scheduler_core::reason::Reason;
 
+use crate::accounting::{self, Correction};
 use crate::booking::Refusal;
 use crate::engine;
-use crate::feed::FeedCounts;
+use crate::feed::{FeedCounts, Standstill};
 use crate::http::{Metrics, Readiness};
 use crate::launch::{self, Outcome};
 use crate::pass::PassReport;
@@ -33,13 +35,15 @@ pub struct Reporter {
     frames: AtomicU64,
     capped: AtomicU64,
     sparing: Sparing,
+    /// What forbids booking, as it was told last.
+    standstill: Mutex<Option<Standstill>>,
 }
 
 impl Reporter {
     /// Hands on to these.
     pub fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
         let (frames, capped) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { metrics, readiness, frames, capped, sparing: Sparing::default() }
+        Self { metrics, readiness, frames, capped, sparing: Sparing::default(), standstill: Mutex::default() }
     }
 
     /// The line that operators know, once a `period`, for ever.
@@ -54,6 +58,19 @@ impl Reporter {
             let took = last.elapsed().as_millis();
             last = Instant::now();
             tracing::info!("Dispatched {frames} frames in the last {took}ms ({capped} resource-limit-exceeded)");
+        }
+    }
+
+    /// Tells once what forbids booking, and once that it is over.
+    fn tell_standstill(&self, now: Option<Standstill>) {
+        let mut told = self.standstill.lock().unwrap_or_else(PoisonError::into_inner);
+        if *told != now {
+            if let Some(cause) = now {
+                tracing::warn!("nothing is booked: {cause}");
+            } else {
+                tracing::info!("booking goes on: what forbade it is gone");
+            }
+            *told = now;
         }
     }
 
@@ -125,16 +142,25 @@ impl engine::Observer for Reporter {
         }
     }
 
+    fn reloaded(&self, shows: &BTreeSet<Arc<str>>) {
+        engine::Observer::reloaded(&*self.metrics, shows);
+    }
+
+    fn came_round(&self, kinds: &BTreeSet<TagKind>, took: Duration) {
+        engine::Observer::came_round(&*self.metrics, kinds, took);
+    }
+
     fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {
         engine::Observer::scanned(&*self.metrics, result, took);
         let was_ready = self.readiness.missing().is_none();
         match result {
             Ok(FeedCounts { missing: Some(missing), .. }) => self.readiness.waits_for(missing),
-            Ok(_) => {
+            Ok(counts) => {
                 if !was_ready {
                     tracing::info!("ready");
                 }
                 self.readiness.ready();
+                self.tell_standstill(counts.standstill);
             }
             Err(error) => {
                 let text = told(error);
@@ -145,6 +171,25 @@ impl engine::Observer for Reporter {
                 }
                 self.readiness.waits_for(text);
             }
+        }
+    }
+}
+
+impl accounting::Observer for Reporter {
+    fn noticed(&self, kind: &'static str) {
+        accounting::Observer::noticed(&*self.metrics, kind);
+    }
+
+    fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
+        accounting::Observer::reconciled(&*self.metrics, result, took);
+        match result {
+            Ok(corrections) => {
+                for Correction { table, key, was, is } in corrections.iter().filter(|correction| correction.was_low()) {
+                    tracing::warn!("{} {key} counted {was:?} (centicores, GPUs) where procs hold {is:?}", table.name());
+                }
+                tracing::debug!("{} counters were set right in {took:?}", corrections.len());
+            }
+            Err(error) => tracing::warn!("counters could not be compared with procs: {}", chain(error)),
         }
     }
 }

@@ -4,14 +4,14 @@
 
 mod common;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
 use cue_scheduler::snapshot::{PoolReader, ReadSettings};
-use cue_scheduler::store::{Store, Target};
+use cue_scheduler::store::{Store, StoreError, Target};
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::launch::Hold;
@@ -75,6 +75,7 @@ impl Farm {
         let mut chunk = Chunk {
             show: self.loaded.shows["alpha"].as_str().into(),
             show_name: "alpha".into(),
+            alloc: self.loaded.allocations["local.general"].as_str().into(),
             layers: Vec::new(),
             hosts: Vec::new(),
             slots: Vec::new(),
@@ -183,7 +184,7 @@ async fn no_more_pools_have_their_hosts_read_at_once_than_configured() {
         alloc: farm.loaded.allocations["local.general"].as_str().into(),
         name: "local.general".into(),
         shows: BTreeSet::new(),
-        tags: BTreeSet::new(),
+        tags: BTreeMap::new(),
     };
     let mut reader = PoolReader::new(pool, settings.clone());
     let other = settings.host_reads.acquire().await.unwrap();
@@ -508,5 +509,19 @@ async fn schedulers_at_the_same_time_pass_no_cap_and_book_no_frame_twice() {
     frames.dedup();
     assert_eq!(frames.len(), total, "a frame was booked twice");
     assert_eq!(total, 9, "burst of 9");
+    farm.assert_exact().await;
+}
+
+#[tokio::test]
+async fn a_frame_that_somebody_just_looks_at_is_undone_all_the_same() {
+    let farm = Farm::new().await;
+    let booked = farm.book(&[("one", HOST, 2)]).await;
+    let mut other = farm.pool.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM frame WHERE int_number = 1 FOR UPDATE").execute(&mut *other).await.unwrap();
+    let error = undo(&farm.store, &holds(&booked)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Busy { .. }), "it is not given up for somebody else's: {error:?}");
+    other.rollback().await.unwrap();
+    undo(&farm.store, &holds(&booked)).await.unwrap();
+    assert_eq!(farm.number("SELECT count(*) FROM proc").await, 0);
     farm.assert_exact().await;
 }

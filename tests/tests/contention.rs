@@ -1,4 +1,4 @@
-//! Two loops of bookings and undos meet Cuebot's completions, dependencies, releases and own bookings on the same few rows.
+//! Two loops of bookings, undos and reconciles meet Cuebot's completions, dependencies, releases and own bookings on the same few rows.
 //!
 //! Both know nothing of each other and plan blindly, so that every guard and every lock is met many times a second. Frames run
 //! for a moment, some fail and come again. What must come out: Cuebot never loses a deadlock with us, no cap is passed for an
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cue_scheduler::accounting::Accounting;
 use cue_scheduler::booking::{
     Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book, undo,
 };
@@ -27,7 +28,7 @@ use rand::RngExt as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use sqlx::PgPool;
 use testbed::auditor::{Sampler, audit};
-use testbed::cuebot_sim::{CuebotConfig, CuebotCounts, CuebotSim, LegacyBooking};
+use testbed::cuebot_sim::{CuebotConfig, CuebotCounts, CuebotSim, Generation, LegacyBooking};
 use testbed::loader::description::FarmDescription;
 use testbed::loader::{Loaded, load};
 use testbed::postgres::{Options, Server};
@@ -97,7 +98,7 @@ impl Booker {
         while Instant::now() < until {
             for show in ["alpha", "beta"] {
                 let chunk = self.chunk(show).await;
-                let Booked { mut bookings, refusals, retries, healed } =
+                let Booked { mut bookings, refusals, retries, healed, .. } =
                     book(&self.store, chunk, SETTINGS).await.unwrap();
                 tally.refusals.merge(&refusals);
                 tally.healed += healed;
@@ -139,6 +140,7 @@ impl Booker {
         let mut chunk = Chunk {
             show: self.loaded.shows[show].as_str().into(),
             show_name: show.into(),
+            alloc: self.loaded.allocations["local.general"].as_str().into(),
             layers: Vec::new(),
             hosts,
             slots: Vec::new(),
@@ -234,6 +236,8 @@ struct Outcome {
     tallies: Vec<Tally>,
     cuebot: CuebotCounts,
     deadlocks: Deadlocks,
+    /// Counters that the reconcile loops set right while all went on.
+    corrections: usize,
 }
 
 /// Who waited in a circle, as PostgreSQL told it.
@@ -244,7 +248,7 @@ struct Deadlocks {
 }
 
 /// Lets two loops and Cuebot loose on the farm and checks what must hold whatever there was to do.
-async fn contend(farm: &str) -> Outcome {
+async fn contend(farm: &str, generation: Generation) -> Outcome {
     let server = Server::start(Options::default()).await.unwrap();
     let database = server.database().await.unwrap();
     let pool = database.pool().await.unwrap();
@@ -255,7 +259,7 @@ async fn contend(farm: &str) -> Outcome {
         run_for: Some(Duration::from_millis(50)),
         managed_too: false,
     };
-    let config = CuebotConfig { legacy: Some(legacy), ..CuebotConfig::default() };
+    let config = CuebotConfig { legacy: Some(legacy), generation, ..CuebotConfig::default() };
     let cuebot = CuebotSim::start(config, database.pool().await.unwrap()).await.unwrap();
     let client = RqdReportInterfaceClient::connect(format!("http://{}", cuebot.address())).await.unwrap();
     let sampler = Sampler::start(pool.clone(), Duration::from_millis(20));
@@ -267,8 +271,12 @@ async fn contend(farm: &str) -> Outcome {
         let booker = Booker { store, pool: pool.clone(), loaded: loaded.clone(), client: client.clone() };
         tokio::spawn(booker.run(until))
     });
+    let counting = stores.clone().map(|store| tokio::spawn(reconcile(store, until)));
     let tallies: Vec<Tally> = futures::future::try_join_all(loops).await.unwrap();
+    let corrections: usize = futures::future::try_join_all(counting).await.unwrap().into_iter().sum();
     cuebot.settle().await;
+    // What was released since the last round.
+    Accounting::default().reconcile(&stores[0]).await.unwrap();
     let accepted = cuebot.accepted();
     let counts = cuebot.shutdown().await;
     let caps = sampler.finish().await.unwrap();
@@ -281,6 +289,7 @@ async fn contend(farm: &str) -> Outcome {
             "loop {at}: {starts} starts, {undone} undone, healed {healed}, retries {retries:?}, refused: {refusals}"
         );
     }
+    println!("{corrections} counters set right");
     println!("Cuebot: {counts}\n{} deadlocks, with us: {:?}\ncaps: {caps}", deadlocks.all, deadlocks.with_us);
 
     let over: Vec<String> = caps.passed().map(ToString::to_string).collect();
@@ -308,7 +317,21 @@ async fn contend(farm: &str) -> Outcome {
     assert!(tallies.iter().all(|tally| tally.starts.len() > 10), "both loops booked");
     assert!(tallies.iter().any(|tally| tally.undone > 0), "something was undone");
     assert!(counts.retries > 0 && counts.bookings > 0, "{counts}");
-    Outcome { tallies, cuebot: counts, deadlocks }
+    Outcome { tallies, cuebot: counts, deadlocks, corrections }
+}
+
+/// Sets counters right again and again; answers how many were wrong.
+async fn reconcile(store: Store, until: Instant) -> usize {
+    let mut accounting = Accounting::default();
+    let mut corrections = 0;
+    while Instant::now() < until {
+        match accounting.reconcile(&store).await {
+            Ok(some) => corrections += some.len(),
+            Err(error) => assert!(error.retryable().is_some(), "{error:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    corrections
 }
 
 /// Reads the server's log. Our sessions are still open, so it is known which they are.
@@ -340,8 +363,9 @@ async fn deadlocks(pool: &PgPool) -> Deadlocks {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bookings_and_undos_never_wait_in_a_circle_with_cuebot_and_pass_no_cap() {
-    let Outcome { cuebot, tallies, deadlocks } = contend(FARM).await;
+    let Outcome { cuebot, tallies, deadlocks, corrections } = contend(FARM, Generation::C).await;
     assert_eq!((cuebot.deadlocks, deadlocks.all), (0, 0), "neither Cuebot nor we: {cuebot}");
+    assert_eq!(corrections, 0, "where releases count, nothing is ever wrong");
     let mut refusals = Refusals::default();
     for tally in &tallies {
         refusals.merge(&tally.refusals);
@@ -362,7 +386,14 @@ async fn in_the_circles_that_cuebots_dependencies_make_we_take_no_part() {
       - {name: b, range: 1-900, after: [{kind: FRAME_BY_FRAME, layer: a}]}
       - {name: c, range: 1-900, after: [{kind: FRAME_BY_FRAME, layer: a}]}
 ";
-    let Outcome { cuebot, deadlocks, .. } = contend(&format!("{FARM}{waiting}")).await;
+    let Outcome { cuebot, deadlocks, .. } = contend(&format!("{FARM}{waiting}"), Generation::C).await;
     assert!(cuebot.dependencies_satisfied > 0, "{cuebot}");
     assert_eq!(deadlocks.with_us, Vec::<String>::new(), "of {} deadlocks", deadlocks.all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_releases_leave_the_counters_alone_they_are_set_right_under_load() {
+    let Outcome { cuebot, deadlocks, corrections, .. } = contend(FARM, Generation::B1).await;
+    assert_eq!((cuebot.deadlocks, deadlocks.all), (0, 0), "neither Cuebot nor we: {cuebot}");
+    assert!(corrections > 100, "only {corrections} counters were wrong");
 }

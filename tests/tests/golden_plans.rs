@@ -16,7 +16,7 @@ const SMALL: [&str; 6] = ["show", "alloc", "facility", "limit_record", "subscrip
 
 /// For each statement: its parameters as SQL, and what it may use. `~table` allows the whole table to be read: sums over all
 /// procs of a show or a folder, and counts over all layers of a limit, touch a good part of it anyway.
-const GOLDEN: [(&str, &[&str], &[&str]); 20] = [
+const GOLDEN: [(&str, &[&str], &[&str]); 24] = [
     (
         "feed/awake",
         &["NULL"],
@@ -143,6 +143,31 @@ const GOLDEN: [(&str, &[&str], &[&str]); 20] = [
     ("undo/lock_frames", &[FRAMES, "ARRAY[1, 1]", "ARRAY['p', 'q']"], &["c_frame_pk", "c_proc_pk", "c_proc_uk"]),
     ("undo/delete_procs", &["ARRAY['p', 'q']", FRAMES], &["c_proc_pk", "c_proc_uk"]),
     ("undo/clear_frames", &[FRAMES, "ARRAY[1, 1]"], &["c_frame_pk", "c_proc_uk"]),
+    (
+        "accounting/differences",
+        &[SHOWS],
+        &[
+            "i_proc_pkshow",
+            "~proc",
+            "c_host_pk",
+            "~host",
+            "c_job_pk",
+            "i_job_active_pkjob",
+            "i_job_resource_cores",
+            "i_job_resource_gpus",
+            "c_job_resource_uk",
+            "i_layer_resource_pk_job",
+            "~folder",
+            "~point",
+        ],
+    ),
+    ("accounting/booked_by_subscription", &["ARRAY['sub-1-1']"], &["i_proc_pkshow", "~proc", "c_host_pk", "~host"]),
+    ("accounting/booked_by_layer", &[LAYERS], &["i_proc_pklayer"]),
+    (
+        "accounting/booked_by_point",
+        &["ARRAY['point-1-1']"],
+        &["c_point_pk", "~point", "i_job_pk_dept", "i_job_pkshow", "~job", "i_proc_pkjob", "~proc"],
+    ),
 ];
 
 const FACILITY: &str = "'facility-1'";

@@ -30,4 +30,5 @@ pub use model::{
     Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler, SslMode, Stream,
 };
 pub use strategy::{HostBookingStrategy, Strategy, StrategyType, Weights};
+pub use suggest::distance;
 pub use values::{Bytes, InFlight, Secret};

@@ -14,7 +14,9 @@ use cue_scheduler_core::domain::cap::{Budget, Cap};
 use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
 use cue_scheduler_core::domain::tag::{HostTag, TagKind};
 use cue_scheduler_core::planning::{Policy, plan};
-use cue_scheduler_core::snapshot::{Folder, FolderIx, Host, Job, JobIx, Layer, Snapshot, Subscription, SubscriptionIx};
+use cue_scheduler_core::snapshot::{
+    Folder, FolderIx, Given, Host, Job, JobIx, Layer, Snapshot, Subscription, SubscriptionIx,
+};
 
 const GIB: i64 = 1 << 20;
 const ROUNDS: usize = 5;
@@ -72,6 +74,7 @@ fn farm(hosts: usize, layers: usize, busy: bool) -> Snapshot {
             .map(|n| Subscription {
                 show: id(0, n).into(),
                 show_name: "show".into(),
+                alloc: "alloc".into(),
                 cores: Budget { cap: Cap::AtMost(i64::MAX), used: 0 },
             })
             .collect(),
@@ -80,6 +83,7 @@ fn farm(hosts: usize, layers: usize, busy: bool) -> Snapshot {
         jobs: (0..jobs).map(job).collect(),
         layers: (0..layers).map(|n| layer(n, hosts, layers, busy)).collect(),
         hosts: (0..hosts).map(|n| host(n, busy)).collect(),
+        paused: Vec::new(),
     }
 }
 
@@ -171,5 +175,6 @@ fn layer(n: usize, hosts: usize, layers: usize, busy: bool) -> Layer {
         services: vec!["shell".into()],
         limits: Vec::new(),
         waiting: frames as u32,
+        given: Given::default(),
     }
 }

@@ -68,8 +68,15 @@ pub struct Pool {
     pub name: Arc<str>,
     /// The managed shows that may use it.
     pub shows: BTreeSet<ShowId>,
-    /// The tags that its hosts carry, ignored ones left out.
-    pub tags: BTreeSet<Arc<str>>,
+    /// The tags that its hosts carry, ignored ones left out. Of several kinds, the first counts.
+    pub tags: BTreeMap<Arc<str>, TagKind>,
+}
+
+impl Pool {
+    /// The kind of tag by which a layer with these tags could reach the pool's hosts; `None` if it can't.
+    pub fn kind_of(&self, tags: &[Arc<str>]) -> Option<TagKind> {
+        tags.iter().filter_map(|tag| self.tags.get(tag)).min().copied()
+    }
 }
 
 /// Cuts the clusters: one for each allocation tag of a show, and chunks of its sorted manual, hostname and hardware tags in
@@ -112,10 +119,11 @@ pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>) ->
             alloc: tag.alloc.clone(),
             name: tag.alloc_name.clone(),
             shows: rights.iter().filter(|right| right.alloc == tag.alloc).map(|right| right.show.clone()).collect(),
-            tags: BTreeSet::new(),
+            tags: BTreeMap::new(),
         });
         if !ignored.contains(tag.tag.as_ref()) {
-            pool.tags.insert(tag.tag.clone());
+            let kind = pool.tags.entry(tag.tag.clone()).or_insert(tag.kind);
+            *kind = tag.kind.min(*kind);
         }
     }
     pools.into_values().filter(|pool| !pool.shows.is_empty() && !pool.tags.is_empty()).collect()
@@ -142,11 +150,9 @@ impl WaitingWork {
         Self { show, facility, tags: parse_layer_tags(tags), frames, starts_in }
     }
 
-    /// Whether some host of the pool could run it, as far as facility, subscription and tags go.
-    pub fn concerns(&self, pool: &Pool) -> bool {
-        self.facility == pool.facility
-            && pool.shows.contains(&self.show)
-            && self.tags.iter().any(|tag| pool.tags.contains(tag))
+    /// The kind of tag by which some host of the pool could run it, as far as facility, subscription and tags go.
+    pub fn concerns(&self, pool: &Pool) -> Option<TagKind> {
+        if self.facility == pool.facility && pool.shows.contains(&self.show) { pool.kind_of(&self.tags) } else { None }
     }
 
     /// Whether the cluster looks for it.
@@ -189,7 +195,7 @@ mod tests {
         let ignored = BTreeSet::from(["old".to_owned()]);
         let rights = [right("s", "a")];
         assert!(clusters(&tags, &rights, &ignored, SIZES).iter().all(|cluster| cluster.kind == TagKind::Alloc));
-        assert_eq!(pools(&tags, &rights, &ignored)[0].tags, BTreeSet::from(["general".into()]));
+        assert_eq!(pools(&tags, &rights, &ignored)[0].tags, BTreeMap::from([("general".into(), TagKind::Alloc)]));
     }
 
     #[test]
@@ -206,11 +212,12 @@ mod tests {
         let concerns = |show: &str, facility: &str, tags: &str| {
             WaitingWork::new(show.into(), facility.into(), tags, 1, None).concerns(pool)
         };
-        assert!(concerns("s", "f", "util | gpu"));
-        assert!(concerns("s", "f", "gen eral"), "blanks inside tags are removed everywhere");
-        assert!(!concerns("s", "f", "General"));
-        assert!(!concerns("t", "f", "general"));
-        assert!(!concerns("s", "g", "general"));
-        assert!(!concerns("s", "f", ""));
+        assert_eq!(concerns("s", "f", "util | gpu"), Some(TagKind::Manual));
+        assert_eq!(concerns("s", "f", "gpu | general"), Some(TagKind::Alloc), "the first kind counts");
+        assert_eq!(concerns("s", "f", "gen eral"), Some(TagKind::Alloc), "blanks inside tags are removed everywhere");
+        assert_eq!(concerns("s", "f", "General"), None);
+        assert_eq!(concerns("t", "f", "general"), None);
+        assert_eq!(concerns("s", "g", "general"), None);
+        assert_eq!(concerns("s", "f", ""), None);
     }
 }

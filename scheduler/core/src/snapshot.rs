@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
 use crate::domain::cap::Budget;
-use crate::domain::id::{FolderId, HostId, JobId, LayerId, LimitId, ShowId};
+use crate::domain::id::{AllocId, FolderId, HostId, JobId, LayerId, LimitId, ShowId};
 use crate::domain::request::{CoreRequest, ThreadMode};
 use crate::domain::tag::HostTag;
 
@@ -56,6 +56,9 @@ pub struct Snapshot {
     pub layers: Vec<Layer>,
     /// The pool's hosts that may be booked: OPEN, UP, and heard of recently.
     pub hosts: Vec<Host>,
+    /// Hosts that could be booked but are left alone for a while, since their agent failed: nothing is placed on them, and
+    /// what waits for them alone is told so.
+    pub paused: Vec<Host>,
 }
 
 /// The right of a show to the pool's allocation.
@@ -65,6 +68,8 @@ pub struct Subscription {
     pub show: ShowId,
     /// Its name.
     pub show_name: Arc<str>,
+    /// The allocation.
+    pub alloc: AllocId,
     /// Burst in centicores, and what is booked.
     pub cores: Budget,
 }
@@ -85,6 +90,8 @@ pub struct Folder {
 pub struct Limit {
     /// The limit.
     pub id: LimitId,
+    /// Its name.
+    pub name: Arc<str>,
     /// Maximum of running frames, and how many run.
     pub frames: Budget,
 }
@@ -142,8 +149,19 @@ pub struct Layer {
     pub services: Vec<Arc<str>>,
     /// Limits, all of which must have room.
     pub limits: Vec<LimitIx>,
-    /// Frames in state WAITING.
+    /// Frames in state WAITING that can be launched.
     pub waiting: u32,
+    /// What it was given in this pass already.
+    pub given: Given,
+}
+
+/// What a layer was given in earlier rounds of a pass, which its bounds count too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Frames booked.
+    pub frames: u32,
+    /// Hosts tried.
+    pub hosts: u32,
 }
 
 /// A host that may be booked.

@@ -10,9 +10,9 @@ use crate::domain::cap::{Budget, Cap};
 use crate::domain::request::{CoreRequest, ThreadMode};
 use crate::domain::tag::{HostTag, TagKind};
 use crate::planning::{Plan, Policy, Violation, check, plan};
-use crate::reason::Reason;
+use crate::reason::{Obstacle, Reason};
 use crate::snapshot::{
-    Folder, FolderIx, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
+    Folder, FolderIx, Given, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
 };
 
 pub const GIB: i64 = 1 << 20;
@@ -47,6 +47,7 @@ impl Farm {
             subscriptions: vec![Subscription {
                 show: "show".into(),
                 show_name: "show".into(),
+                alloc: "alloc".into(),
                 cores: at_most(i64::MAX),
             }],
             folders: vec![Folder { id: "folder".into(), cores: NO_CAP, gpus: NO_CAP }],
@@ -107,12 +108,13 @@ impl Farm {
             services: vec!["shell".into()],
             limits: Vec::new(),
             waiting: frames,
+            given: Given::default(),
         });
         self.0.layers.last_mut().unwrap()
     }
 
     pub fn limit(&mut self, name: &str, most: i64) -> LimitIx {
-        self.0.limits.push(Limit { id: name.into(), frames: at_most(most) });
+        self.0.limits.push(Limit { id: name.into(), name: name.into(), frames: at_most(most) });
         LimitIx(self.0.limits.len() as u32 - 1)
     }
 
@@ -137,8 +139,8 @@ pub fn tag(name: &str) -> HostTag {
 pub struct Outcome {
     /// Layer, host, cores of a frame, frames.
     pub placements: Vec<(String, String, Resources, u32)>,
-    /// Layer, frames, reason.
-    pub waiting: Vec<(String, u32, Reason)>,
+    /// Layer, frames, why.
+    pub waiting: Vec<(String, u32, Obstacle)>,
 }
 
 impl Outcome {
@@ -152,7 +154,11 @@ impl Outcome {
                     (layer.to_string(), host.to_string(), p.size, p.frames)
                 })
                 .collect(),
-            waiting: plan.waiting.iter().map(|w| (snapshot[w.layer].id.to_string(), w.frames, w.reason)).collect(),
+            waiting: plan
+                .waiting
+                .iter()
+                .map(|w| (snapshot[w.layer].id.to_string(), w.frames, w.obstacle.clone()))
+                .collect(),
         }
     }
 
@@ -165,7 +171,7 @@ impl Outcome {
     }
 
     pub fn waiting(&self) -> Vec<(&str, u32, Reason)> {
-        self.waiting.iter().map(|(layer, frames, reason)| (layer.as_str(), *frames, *reason)).collect()
+        self.waiting.iter().map(|(layer, frames, obstacle)| (layer.as_str(), *frames, obstacle.reason())).collect()
     }
 }
 
@@ -238,7 +244,8 @@ pub fn shuffled(snapshot: &Snapshot, seed: u64) -> Snapshot {
     for host in &mut hosts {
         host.tags.reverse();
     }
-    Snapshot { subscriptions, folders, limits, jobs, layers, hosts }
+    let (paused, _) = deal(&snapshot.paused, seed + 6);
+    Snapshot { subscriptions, folders, limits, jobs, layers, hosts, paused }
 }
 
 /// Frames planned, by layer.
@@ -363,8 +370,14 @@ fn some_layer() -> impl Strategy<Value = Layer> {
                 services: vec![service.into()],
                 limits: limits.into_iter().map(LimitIx).collect(),
                 waiting,
+                given: Given::default(),
             },
         )
+}
+
+fn limit(at: usize, frames: Budget) -> Limit {
+    let id = format!("limit-{at}");
+    Limit { id: id.as_str().into(), name: id.as_str().into(), frames }
 }
 
 /// A small farm in any state: caps of every kind, busy hosts, absurd amounts.
@@ -375,22 +388,30 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
     let jobs = prop::collection::vec(some_job(), 8);
     let layers = prop::collection::vec(some_layer(), 0..14);
     let hosts = prop::collection::vec(some_host(), 0..12);
-    (subscriptions, folders, limits, jobs, layers, hosts).prop_map(
-        |(subscriptions, folders, limits, jobs, layers, hosts)| {
+    let paused = prop::collection::vec(some_host(), 0..3);
+    (subscriptions, folders, limits, jobs, layers, hosts, paused).prop_map(
+        |(subscriptions, folders, limits, jobs, layers, hosts, paused)| {
             let mut snapshot = Snapshot {
                 subscriptions: subscriptions
                     .into_iter()
-                    .map(|cores| Subscription { show: "show".into(), show_name: "show".into(), cores })
+                    .map(|cores| Subscription {
+                        show: "show".into(),
+                        show_name: "show".into(),
+                        alloc: "alloc".into(),
+                        cores,
+                    })
                     .collect(),
                 folders: folders.into_iter().map(|(cores, gpus)| Folder { id: "folder".into(), cores, gpus }).collect(),
-                limits: limits.into_iter().map(|frames| Limit { id: "limit".into(), frames }).collect(),
+                limits: (0..).zip(limits).map(|(at, frames)| limit(at, frames)).collect(),
                 jobs,
                 layers,
                 hosts,
+                paused,
             };
             // Ids are keys: no two alike, and in another order than the positions.
-            for (at, host) in snapshot.hosts.iter_mut().enumerate() {
+            for (at, host) in snapshot.hosts.iter_mut().chain(&mut snapshot.paused).enumerate() {
                 host.id = format!("{}-{at}", host.id).as_str().into();
+                host.name = host.id.as_str().into();
             }
             for (at, job) in snapshot.jobs.iter_mut().enumerate() {
                 job.id = format!("{}-{at}", job.id).as_str().into();

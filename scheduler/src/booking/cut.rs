@@ -4,8 +4,9 @@
 //! frames of one job would wait for each other at the job's rows. Each chunk may claim other frames of a layer than
 //! the chunks before it, and a few more than it needs, to have some where others are taken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
@@ -35,6 +36,10 @@ pub struct Cut {
     pub chunks: Vec<Chunk>,
     /// What is to be known of a frame when it is booked.
     pub frames: HashMap<FrameId, Known>,
+    /// Placed layers that can't be launched as they are written.
+    pub unlaunchable: BTreeSet<LayerIx>,
+    /// By layer: frames that were planned where its window had no more.
+    pub missing: BTreeMap<LayerIx, usize>,
 }
 
 /// What metrics and the log want to know of a frame.
@@ -42,8 +47,10 @@ pub struct Cut {
 pub struct Known {
     /// Its layer.
     pub layer: LayerIx,
-    /// Since when it waits, in milliseconds since 1970 by the database's clock.
-    pub waiting_since: i64,
+    /// How long it had waited by the database's clock when it was read.
+    pub waited: Duration,
+    /// When it was read.
+    pub read_at: Instant,
     /// The kind of tag by which its layer matched the host that it was planned for.
     pub kind: TagKind,
 }
@@ -62,7 +69,9 @@ pub fn cut(snapshot: &Snapshot, plan: &Plan, launchable: &Launchable, chunk_fram
         if cutter.open.get(&show).is_some_and(|open| open.slots.len() + slack >= chunk_frames && open.last_job != job) {
             cutter.close(show);
         }
-        for _ in 0..placement.frames {
+        // Not by what is counted as waiting, which may be anything.
+        let frames = cutter.still_in_window(placement);
+        for _ in 0..frames {
             let open = cutter.open.entry(show).or_insert_with(|| Open::new(job));
             open.slots.push((placement.layer, *placement));
             open.last_job = job;
@@ -90,6 +99,8 @@ struct Offer<'s> {
     template: &'s Arc<LaunchTemplate>,
     frames: Vec<&'s WaitingFrame>,
     offered: usize,
+    /// Room that is taken for them, in closed chunks and open ones.
+    slots: usize,
 }
 
 /// A chunk being filled.
@@ -114,6 +125,7 @@ impl Cutter<'_> {
         let (Some(template), Some(window)) =
             (self.launchable.templates.get(&layer.id), self.launchable.windows.get(&layer.id))
         else {
+            self.cut.unlaunchable.insert(placement.layer);
             return false;
         };
         let tags = &self.snapshot[placement.host].tags;
@@ -123,11 +135,24 @@ impl Cutter<'_> {
         let frames: Vec<&WaitingFrame> =
             window.iter().filter(|waiting| template.check(&waiting.frame).is_ok()).collect();
         for waiting in &frames {
-            let known = Known { layer: placement.layer, waiting_since: waiting.waiting_since, kind };
+            let WaitingFrame { waited, read_at, .. } = **waiting;
+            let known = Known { layer: placement.layer, waited, read_at, kind };
             self.cut.frames.insert(waiting.frame.id.clone(), known);
         }
-        self.layers.insert(placement.layer, Offer { template, frames, offered: 0 });
+        self.layers.insert(placement.layer, Offer { template, frames, offered: 0, slots: 0 });
         true
+    }
+
+    /// How many of a placement's frames the layer's window still has. The others are counted as missing.
+    fn still_in_window(&mut self, placement: &Placement) -> usize {
+        let planned = placement.frames as usize;
+        let Some(offer) = self.layers.get_mut(&placement.layer) else { return 0 };
+        let frames = planned.min(offer.frames.len() - offer.slots);
+        offer.slots += frames;
+        if frames < planned {
+            *self.cut.missing.entry(placement.layer).or_default() += planned - frames;
+        }
+        frames
     }
 
     /// Finishes the open chunk of a show.
@@ -137,6 +162,7 @@ impl Cutter<'_> {
         let mut chunk = Chunk {
             show: right.show.clone(),
             show_name: right.show_name.clone(),
+            alloc: right.alloc.clone(),
             layers: Vec::new(),
             hosts: Vec::new(),
             slots: Vec::with_capacity(open.slots.len()),
@@ -180,7 +206,7 @@ mod tests {
     use cue_scheduler_core::domain::cap::{Budget, Cap};
     use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
     use cue_scheduler_core::run_frame::{FrameRef, LaunchSource};
-    use cue_scheduler_core::snapshot::{Folder, FolderIx, Host, Job, Layer, Subscription};
+    use cue_scheduler_core::snapshot::{Folder, FolderIx, Given, Host, Job, Layer, Subscription};
 
     use super::*;
 
@@ -188,7 +214,12 @@ mod tests {
     fn farm(frames: &[u32]) -> (Snapshot, Plan, Launchable) {
         let free = Budget { cap: Cap::Unlimited, used: 0 };
         let mut snapshot = Snapshot {
-            subscriptions: vec![Subscription { show: "s".into(), show_name: "show".into(), cores: free }],
+            subscriptions: vec![Subscription {
+                show: "s".into(),
+                show_name: "show".into(),
+                alloc: "a".into(),
+                cores: free,
+            }],
             folders: vec![Folder { id: "f".into(), cores: free, gpus: free }],
             hosts: vec![Host {
                 id: "h".into(),
@@ -231,6 +262,7 @@ mod tests {
                 services: Vec::new(),
                 limits: Vec::new(),
                 waiting: *frames,
+                given: Given::default(),
             });
             let size = Resources { cores: Centicores::CORE, ..Resources::default() };
             plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames });
@@ -240,7 +272,8 @@ mod tests {
                     name: format!("{number:04}-layer").into(),
                     version: Some(0),
                 },
-                waiting_since: 0,
+                waited: Duration::ZERO,
+                read_at: Instant::now(),
             });
             launchable.windows.insert(layer.clone(), window.collect());
             launchable.templates.insert(layer.clone(), Arc::new(template(&job, &layer)));
@@ -300,6 +333,16 @@ mod tests {
         let cut = cut(&snapshot, &plan, &launchable, 100);
         assert_eq!(sizes(&cut), [5]);
         assert_eq!(cut.chunks[0].layers[0].id, LayerId::from("l1"));
+        assert_eq!(cut.unlaunchable, BTreeSet::from([LayerIx(0)]));
+    }
+
+    #[test]
+    fn no_more_is_cut_than_the_window_has_whatever_is_counted_as_waiting() {
+        let (snapshot, mut plan, launchable) = farm(&[5, 2]);
+        plan.placements[0].frames = u32::MAX;
+        let cut = cut(&snapshot, &plan, &launchable, 100);
+        assert_eq!(sizes(&cut), [8 + 2]);
+        assert_eq!(cut.missing, BTreeMap::from([(LayerIx(0), u32::MAX as usize - 8)]));
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! Undoing bookings whose frame certainly does not run, and asking which still stand.
 //!
-//! The order of locks is that of hold. What is given back to hosts and counters is what the deletion of the procs
+//! The order of locks is that of a booking. What is given back to hosts and counters is what the deletion of the procs
 //! returned, never what was booked: memory may have grown since, and a proc that Cuebot has released gives nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::time::Duration;
 
 use cue_scheduler_core::domain::id::ProcId;
 use cue_scheduler_core::launch::Hold;
@@ -15,10 +14,12 @@ use futures::future::BoxFuture;
 use super::resources::distinct;
 use crate::launch::{Ledger, LedgerError};
 use crate::store::booking::{ApplyColumns, BookingTx, CounterColumns, ResourceRow, kind};
+use crate::store::retry::pause;
 use crate::store::undo::DeletedProc;
 use crate::store::{Store, StoreError};
 
-/// How often an undo is tried whose rows are locked or in a deadlock; after that the procs are Cuebot's to sweep.
+/// How often an undo is tried whose rows are locked or in a deadlock. The launcher tries again later, and in the end leaves the
+/// procs to Cuebot's sweep.
 const TRIES: u32 = 8;
 
 /// The database, as the launcher knows it.
@@ -52,25 +53,42 @@ pub async fn undo(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreErr
     }
     let mut undone = Vec::new();
     for holds in by_show.into_values() {
-        let mut tries = 0;
-        undone.extend(loop {
-            match undo_once(store, &holds).await {
-                Err(error) if error.retryable().is_some() && tries < TRIES => {
-                    tries += 1;
-                    tokio::time::sleep(Duration::from_millis(u64::from(20 * tries))).await;
-                }
-                result => break result?,
-            }
-        });
+        undone.extend(undo_of_show(store, holds).await?);
     }
     Ok(undone)
+}
+
+async fn undo_of_show(store: &Store, mut holds: Vec<Hold>) -> Result<Vec<ProcId>, StoreError> {
+    let mut undone: Vec<ProcId> = Vec::new();
+    for tries in 1..=TRIES {
+        match undo_once(store, &holds).await {
+            Ok(some) => {
+                holds.retain(|hold| !some.contains(&hold.proc));
+                undone.extend(some);
+                if holds.is_empty() {
+                    return Ok(undone);
+                }
+                // A frame that is locked is skipped: perhaps Cuebot ends it, perhaps somebody only tried to claim it.
+                let standing = still_held(store, &holds).await?;
+                holds.retain(|hold| standing.contains(&hold.proc));
+                if holds.is_empty() {
+                    return Ok(undone);
+                }
+            }
+            Err(error) if error.retryable().is_some() && tries < TRIES => {}
+            Err(error) => return Err(error),
+        }
+        pause(tries).await;
+    }
+    Err(StoreError::Busy { what: "undoing bookings" })
 }
 
 /// Which bookings still stand: the frame runs, and our proc holds it.
 pub async fn still_held(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {
     let procs: Vec<&str> = holds.iter().map(|hold| hold.proc.as_str()).collect();
     let frames: Vec<&str> = holds.iter().map(|hold| hold.frame.as_str()).collect();
-    Ok(store.still_held(&procs, &frames).await?.into_iter().map(ProcId::from).collect())
+    let versions: Vec<i32> = holds.iter().map(|hold| hold.frame_version).collect();
+    Ok(store.still_held(&procs, &frames, &versions).await?.into_iter().map(ProcId::from).collect())
 }
 
 async fn undo_once(store: &Store, holds: &[Hold]) -> Result<Vec<ProcId>, StoreError> {

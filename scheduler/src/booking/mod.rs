@@ -16,14 +16,14 @@ mod ledger;
 mod refusal;
 mod resources;
 
-use std::time::Duration;
-
+use cue_scheduler_core::landing::{Landed, Truth};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::run_frame::MemoryFactors;
-use rand::RngExt as _;
 
+use crate::store::retry::pause;
 use crate::store::{Store, StoreError};
 use attempt::{Attempt, attempt};
+use refusal::Found;
 
 pub use chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
 pub use cut::{Cut, Known, Launchable, cut};
@@ -52,12 +52,31 @@ pub struct BookingSettings {
 pub struct Booked {
     /// What is booked and to be launched.
     pub bookings: Vec<Booking>,
+    /// The same frames, for the snapshot that the plan was made from.
+    pub landed: Vec<Landed>,
     /// What was refused, by cause.
     pub refusals: Refusals,
+    /// What is true instead of what the plan believed; empty if nothing was refused.
+    pub truths: Vec<Truth>,
     /// Transactions repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
     /// Counters that were found above the sum of their procs, and set right.
     pub healed: u32,
+}
+
+impl Booked {
+    fn learn(&mut self, found: Found) {
+        self.refusals.merge(&found.refusals);
+        self.truths.extend(found.truths);
+    }
+
+    fn give_up(&mut self, chunk: &Chunk) {
+        let mut found = Found::default();
+        for (layer, frames) in chunk.layers.iter().zip(chunk.wanted()) {
+            found.gone(Refusal::GivenUp, &layer.id, frames);
+        }
+        self.learn(found);
+    }
 }
 
 /// Books as much of a chunk as the database allows.
@@ -71,7 +90,7 @@ pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) ->
             Ok(Attempt::Refused) => {
                 attempts += 1;
                 if attempts == ATTEMPTS {
-                    booked.refusals.add(Refusal::GivenUp, chunk.slots.len());
+                    booked.give_up(&chunk);
                     break;
                 }
             }
@@ -82,11 +101,10 @@ pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) ->
                 booked.retries.push(sqlstate);
                 retries += 1;
                 if retries == RETRIES {
-                    booked.refusals.add(Refusal::GivenUp, chunk.slots.len());
+                    booked.give_up(&chunk);
                     break;
                 }
-                let pause = Duration::from_millis(rand::rng().random_range(5..=40_u64 << retries.min(3)));
-                tokio::time::sleep(pause).await;
+                pause(retries).await;
             }
         }
     }

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cue_scheduler_core::domain::id::LayerId;
+use cue_scheduler_core::landing::Truth;
+
 /// A guard of the booking transaction that held something back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
@@ -22,7 +25,7 @@ pub enum Refusal {
     ShowNotManaged,
     /// A proc still holds the frame.
     ProcExists,
-    /// The host is locked or not UP.
+    /// The host is locked, not UP, or no longer in the pool.
     HostNotOpen,
     /// The host has not enough idle.
     HostFull,
@@ -115,6 +118,25 @@ impl Refusal {
     }
 }
 
+/// What an attempt was refused, and what it learnt by that.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// For the counts.
+    pub(super) refusals: Refusals,
+    /// For the snapshot that the plan was made from.
+    pub(super) truths: Vec<Truth>,
+}
+
+impl Found {
+    /// Frames of a layer that can't be had in this pass.
+    pub(super) fn gone(&mut self, refusal: Refusal, layer: &LayerId, frames: u32) {
+        if frames > 0 {
+            self.refusals.add(refusal, frames as usize);
+            self.truths.push(Truth::FramesGone { layer: layer.clone(), frames });
+        }
+    }
+}
+
 /// Refused frames by cause.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusals(BTreeMap<Refusal, u32>);
@@ -123,14 +145,16 @@ impl Refusals {
     /// Counts `frames` more.
     pub fn add(&mut self, refusal: Refusal, frames: usize) {
         if frames > 0 {
-            *self.0.entry(refusal).or_default() += frames as u32;
+            let count = self.0.entry(refusal).or_default();
+            *count = count.saturating_add(u32::try_from(frames).unwrap_or(u32::MAX));
         }
     }
 
     /// Adds all of another's.
     pub fn merge(&mut self, other: &Self) {
         for (refusal, frames) in &other.0 {
-            *self.0.entry(*refusal).or_default() += frames;
+            let count = self.0.entry(*refusal).or_default();
+            *count = count.saturating_add(*frames);
         }
     }
 

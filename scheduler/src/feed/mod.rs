@@ -5,6 +5,9 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
+mod standstill;
+mod wake;
+
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -16,7 +19,15 @@ use cue_scheduler_core::domain::tag::TagKind;
 use tokio::sync::Mutex;
 
 use crate::snapshot::{PoolReader, ReadSettings};
+use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
+use standstill::Lookout;
+
+pub use standstill::Standstill;
+pub use wake::{Wake, Wanted};
+
+/// The least between two passes of a pool that is woken again and again: on a busy farm something is freed all the time.
+const WAKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a pool is looked at.
 #[derive(Clone, Debug)]
@@ -59,8 +70,11 @@ pub struct Feed {
     facility: Facility,
     clusters: Vec<Cluster>,
     pools: Vec<PoolState>,
+    /// Names of the managed shows that may use an allocation.
+    shows: BTreeSet<Arc<str>>,
     /// Where the round robin stands.
     position: usize,
+    lookout: Lookout,
 }
 
 /// What the configured name of the facility stands for now. It can be made, renamed and removed while we run.
@@ -74,17 +88,32 @@ enum Facility {
     Missing(String),
 }
 
+impl Facility {
+    fn id(&self) -> Option<&FacilityId> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::Unread | Self::All | Self::Missing(_) => None,
+        }
+    }
+}
+
 struct PoolState {
     pool: Pool,
     reader: Arc<Mutex<PoolReader>>,
     /// Positions in the last scan of the work that concerns the pool.
     work: Vec<usize>,
+    /// The kinds of tags by which that work asks for the pool's hosts.
+    kinds: BTreeSet<TagKind>,
     /// Fingerprint of that work, to see that something is new.
     seen: u64,
     due: Option<Instant>,
+    /// When its last pass ended.
+    ended: Option<Instant>,
     in_flight: bool,
     /// When work was last seen for it, or a pass of it ended.
     worked: Instant,
+    /// When its last turn began, if it hasn't slept since.
+    turned: Option<Instant>,
 }
 
 /// A pool whose turn it is.
@@ -93,6 +122,10 @@ pub struct Turned {
     pub at: PoolAt,
     /// Its reader.
     pub reader: Arc<Mutex<PoolReader>>,
+    /// The kinds of tags by which the waiting work asks for its hosts.
+    pub kinds: BTreeSet<TagKind>,
+    /// Since its turn before, if work waited all the time.
+    pub came_round: Option<Duration>,
 }
 
 /// Identifies a pool's turn: a reload may have replaced the pools while it was in flight.
@@ -102,6 +135,8 @@ pub struct PoolAt(Pool);
 /// Counts for the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedCounts {
+    /// What forbids booking altogether.
+    pub standstill: Option<Standstill>,
     /// Clusters by kind.
     pub clusters: Vec<(TagKind, usize)>,
     /// Clusters with work.
@@ -112,49 +147,46 @@ pub struct FeedCounts {
     pub tags: usize,
     /// Why nothing is looked for: the facility is missing.
     pub missing: Option<String>,
+    /// Names of the pools that have work.
+    pub awake_pools: BTreeSet<Arc<str>>,
 }
 
 impl Feed {
     /// A feed without pools; reload it first.
     pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
-        Self { scope, pace, read, facility: Facility::Unread, clusters: Vec::new(), pools: Vec::new(), position }
+        Self {
+            scope,
+            pace,
+            read,
+            facility: Facility::Unread,
+            clusters: Vec::new(),
+            pools: Vec::new(),
+            shows: BTreeSet::new(),
+            position,
+            lookout: Lookout::default(),
+        }
     }
 
     /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is; without the
     /// facility there are none.
     pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
+        if self.lookout.look(store, Instant::now()).await? == Some(Standstill::NoManagedFlag) {
+            return Ok(());
+        }
         let found = self.find_facility(store).await?;
         self.tell_of(&found);
-        let facility = match &found {
-            Facility::One(id) => Some(id),
-            Facility::All | Facility::Unread => None,
-            Facility::Missing(_) => {
-                self.facility = found;
-                self.clusters.clear();
-                self.pools.clear();
-                return Ok(());
-            }
-        };
-        let tags: Vec<AllocTag> = store
-            .tags(facility)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                Some(AllocTag {
-                    facility: row.facility,
-                    alloc: row.alloc,
-                    alloc_name: row.alloc_name.into(),
-                    tag: row.tag.into(),
-                    kind: TagKind::from_column(&row.kind)?,
-                })
-            })
-            .collect();
-        let rights: Vec<Right> = store
-            .subscriptions(facility)
-            .await?
-            .into_iter()
-            .map(|row| Right { show: row.show, alloc: row.alloc })
-            .collect();
+        if matches!(found, Facility::Missing(_)) {
+            self.facility = found;
+            self.clusters.clear();
+            self.pools.clear();
+            return Ok(());
+        }
+        let facility = found.id();
+        let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
+        let subscriptions = store.subscriptions(facility).await?;
+        self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
+        let rights: Vec<Right> =
+            subscriptions.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
         let now = Instant::now();
         self.facility = found;
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
@@ -165,10 +197,13 @@ impl Feed {
                 reader: Arc::new(Mutex::new(PoolReader::new(pool.clone(), self.read.clone()))),
                 pool,
                 work: Vec::new(),
+                kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
                 worked: now,
+                turned: None,
             }));
         }
         Ok(())
@@ -200,17 +235,20 @@ impl Feed {
 
     /// Takes in an awake scan.
     pub async fn scan(&mut self, store: &Store, now: Instant) -> Result<FeedCounts, StoreError> {
-        if matches!(self.facility, Facility::Unread | Facility::Missing(_)) {
+        let before = self.lookout.found();
+        let standstill = self.lookout.look(store, now).await?;
+        let has_flag = before == Some(Standstill::NoManagedFlag) && standstill != before;
+        if has_flag || matches!(self.facility, Facility::Unread | Facility::Missing(_)) {
             self.reload(store).await?;
         }
-        let facility = match &self.facility {
-            Facility::One(id) => Some(id),
-            Facility::All | Facility::Unread => None,
-            Facility::Missing(what) => {
-                return Ok(FeedCounts { missing: Some(what.clone()), ..FeedCounts::default() });
-            }
+        if let Facility::Missing(what) = &self.facility {
+            return Ok(FeedCounts { missing: Some(what.clone()), standstill, ..FeedCounts::default() });
+        }
+        // Where nothing may be booked all pools sleep.
+        let rows = match standstill {
+            Some(_) => Vec::new(),
+            None => store.awake(self.facility.id()).await?,
         };
-        let rows = store.awake(facility).await?;
         let work: Vec<WaitingWork> = rows
             .into_iter()
             .map(|row| {
@@ -229,16 +267,26 @@ impl Feed {
             .count();
         let of_kind = |kind| self.clusters.iter().filter(|cluster| cluster.kind == kind).count();
         Ok(FeedCounts {
+            standstill,
             clusters: TagKind::ALL.iter().map(|kind| (*kind, of_kind(*kind))).collect(),
             active,
             sleeping: self.clusters.len() - active,
             tags: work.len(),
             missing: None,
+            awake_pools: self
+                .pools
+                .iter()
+                .filter(|state| !state.work.is_empty())
+                .map(|state| state.pool.name.clone())
+                .collect(),
         })
     }
 
     /// The next pool whose turn it is, round robin.
     pub fn next(&mut self, now: Instant) -> Option<Turned> {
+        if self.lookout.found().is_some() {
+            return None;
+        }
         let count = self.pools.len();
         for step in 0..count {
             let at = (self.position + step) % count;
@@ -250,7 +298,13 @@ impl Feed {
             let state = &mut self.pools[at];
             state.in_flight = true;
             state.due = None;
-            return Some(Turned { at: PoolAt(state.pool.clone()), reader: state.reader.clone() });
+            let before = state.turned.replace(now);
+            return Some(Turned {
+                at: PoolAt(state.pool.clone()),
+                reader: state.reader.clone(),
+                kinds: state.kinds.clone(),
+                came_round: before.map(|before| now.saturating_duration_since(before)),
+            });
         }
         None
     }
@@ -265,12 +319,26 @@ impl Feed {
         if let Some(state) = self.pools.iter_mut().find(|state| state.pool == at.0) {
             state.in_flight = false;
             state.worked = now;
+            state.ended = Some(now);
             let pause = match turn {
                 Turn::Again => Duration::ZERO,
                 Turn::Saturated => self.pace.saturated,
                 Turn::Empty => self.pace.empty,
             };
             let due = now + pause.min(self.pace.longest);
+            state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
+        }
+    }
+
+    /// Pools with waiting work need not wait for their pace: hosts may have room.
+    pub fn wake(&mut self, wanted: &Wanted, now: Instant) {
+        for state in self.pools.iter_mut().filter(|state| !state.work.is_empty()) {
+            if matches!(wanted, Wanted::Of(allocs) if !allocs.contains(&state.pool.alloc)) {
+                continue;
+            }
+            // What a pass under way has read may be older than the word.
+            let from = if state.in_flight { now } else { state.ended.unwrap_or(now) };
+            let due = (from + WAKE_PAUSE).max(now);
             state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
         }
     }
@@ -299,6 +367,11 @@ impl Feed {
         }
     }
 
+    /// The names of the managed shows that may use an allocation, as of the last reload.
+    pub fn shows(&self) -> &BTreeSet<Arc<str>> {
+        &self.shows
+    }
+
     /// How many pools there are.
     pub fn pool_count(&self) -> usize {
         self.pools.len()
@@ -310,9 +383,12 @@ impl PoolState {
         let mut hasher = DefaultHasher::new();
         let mut starts_in: Option<Duration> = None;
         self.work.clear();
-        for (at, work) in work.iter().enumerate().filter(|(_, work)| work.concerns(&self.pool)) {
+        self.kinds.clear();
+        for (at, work) in work.iter().enumerate() {
+            let Some(kind) = work.concerns(&self.pool) else { continue };
             if work.frames > 0 {
                 self.work.push(at);
+                self.kinds.insert(kind);
                 (work.show.as_str(), &work.tags, work.frames).hash(&mut hasher);
             }
             starts_in = starts_in.into_iter().chain(work.starts_in).min();
@@ -320,6 +396,7 @@ impl PoolState {
         let seen = hasher.finish();
         if self.work.is_empty() {
             // It sleeps; the earliest delayed work wakes it by itself.
+            self.turned = None;
             self.due = starts_in.map(|pause| now + pause);
         } else {
             self.worked = now;
@@ -360,11 +437,22 @@ mod tests {
                 alloc: format!("a{at}").into(),
                 name: format!("a{at}").into(),
                 shows: BTreeSet::from(["s".into()]),
-                tags: tags.iter().map(|tag| Arc::from(*tag)).collect(),
+                tags: tags.iter().map(|tag| (Arc::from(*tag), TagKind::Alloc)).collect(),
             };
             let reader = Arc::new(Mutex::new(PoolReader::new(pool.clone(), read.clone())));
             let worked = Instant::now();
-            feed.pools.push(PoolState { pool, reader, work: Vec::new(), seen: 0, due: None, in_flight: false, worked });
+            feed.pools.push(PoolState {
+                pool,
+                reader,
+                work: Vec::new(),
+                kinds: BTreeSet::new(),
+                seen: 0,
+                due: None,
+                ended: None,
+                in_flight: false,
+                worked,
+                turned: None,
+            });
         }
         feed
     }
@@ -413,6 +501,23 @@ mod tests {
         assert_eq!(feed.next_due(), Some(now + PACE.saturated));
         scan(&mut feed, &[work("x", 4, None)], now);
         assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn a_word_that_hosts_have_room_cuts_the_pause_short_but_not_below_its_own() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"], &["z"]]), Instant::now());
+        scan(&mut feed, &[work("x", 3, None), work("y", 1, None)], now);
+        for _ in 0..2 {
+            let at = feed.next(now).unwrap().at;
+            feed.done(&at, Turn::Saturated, now);
+        }
+        let later = now + Duration::from_millis(10);
+        feed.wake(&Wanted::Of(BTreeSet::from(["a1".into(), "a2".into()])), later);
+        assert_eq!(feed.next_due(), Some(now + WAKE_PAUSE), "the pool without work sleeps on");
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a1"));
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE), None, "the other allocation's pool keeps its pace");
+        feed.wake(&Wanted::All, now + WAKE_PAUSE);
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a0"));
     }
 
     #[test]

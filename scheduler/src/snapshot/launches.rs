@@ -24,6 +24,7 @@ pub struct Launches {
 struct LeftAlone {
     source: u64,
     until: Instant,
+    error: Arc<str>,
 }
 
 impl Launches {
@@ -40,6 +41,11 @@ impl Launches {
     /// Forgets layers whose time is over.
     pub fn clean_up(&mut self) {
         self.left_alone.retain(|_, left| left.until > Instant::now());
+    }
+
+    /// What is wrong with a layer that is left alone.
+    pub fn why_left_alone(&self, layer: &LayerId) -> Option<Arc<str>> {
+        self.left_alone.get(layer).map(|left| left.error.clone())
     }
 
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
@@ -78,15 +84,18 @@ impl Launches {
                 }
                 Err(error) => {
                     tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {error}");
-                    self.leave_alone(layer, fingerprint);
+                    self.leave_alone(layer, fingerprint, error.to_string().into());
                 }
             }
         }
         Ok(templates)
     }
 
-    fn leave_alone(&mut self, layer: LayerId, source: u64) {
-        self.left_alone.insert(layer, LeftAlone { source, until: Instant::now() + self.back_off });
+    fn leave_alone(&mut self, layer: LayerId, source: u64, error: Arc<str>) {
+        let now = Instant::now();
+        // A back-off beyond what a clock can hold is as good as a day.
+        let until = now.checked_add(self.back_off).unwrap_or(now + Duration::from_hours(24));
+        self.left_alone.insert(layer, LeftAlone { source, until, error });
     }
 }
 

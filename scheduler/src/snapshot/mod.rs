@@ -53,7 +53,7 @@ impl PoolReader {
     /// Reads the pool as it is now. Give the snapshot's hosts back with [`PoolReader::keep`] when the pass is over.
     pub async fn read(&mut self, store: &Store) -> Result<Snapshot, StoreError> {
         let rows = store.layers(&self.pool.facility, &self.pool.alloc).await?;
-        let mut snapshot = work::assemble(rows);
+        let mut snapshot = work::assemble(rows, &self.pool.alloc);
         if snapshot.layers.is_empty() {
             return Ok(snapshot);
         }

@@ -36,8 +36,10 @@ struct Window {
 pub struct WaitingFrame {
     /// The frame.
     pub frame: FrameRef,
-    /// Since when it waits, in milliseconds since 1970 by the database's clock.
-    pub waiting_since: i64,
+    /// How long it had waited by the database's clock when it was read.
+    pub waited: Duration,
+    /// When it was read.
+    pub read_at: Instant,
 }
 
 impl FrameWindows {
@@ -58,7 +60,7 @@ impl FrameWindows {
             let wanted: Vec<i32> = short.iter().map(|(_, frames)| window_size(*frames) as i32).collect();
             let read_at = Instant::now();
             for (layer, frames) in short.iter().map(|(layer, frames)| (layer, *frames)) {
-                let window = Window { frames: VecDeque::with_capacity(frames), whole: false, read_at };
+                let window = Window { frames: VecDeque::with_capacity(window_size(frames)), whole: false, read_at };
                 self.windows.insert(layer.clone(), window);
             }
             for row in store.windows(&layers, &wanted).await? {
@@ -68,7 +70,8 @@ impl FrameWindows {
                         name: row.str_name.into(),
                         version: row.int_version,
                     };
-                    window.frames.push_back(WaitingFrame { frame, waiting_since: row.waiting_since.unwrap_or(0) });
+                    let age = row.waited.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    window.frames.push_back(WaitingFrame { frame, waited: age.unwrap_or_default(), read_at });
                 }
             }
             for (layer, frames) in short {

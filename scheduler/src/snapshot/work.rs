@@ -9,7 +9,7 @@ use cue_scheduler_core::domain::id::{AllocId, LayerId};
 use cue_scheduler_core::domain::request::CoreRequest;
 use cue_scheduler_core::domain::tag::parse_layer_tags;
 use cue_scheduler_core::snapshot::{
-    Folder, FolderIx, Job, JobIx, Layer, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
+    Folder, FolderIx, Given, Job, JobIx, Layer, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
 };
 
 use crate::store::work::{Holder, LayerRow, LimitRow};
@@ -19,8 +19,8 @@ use crate::store::{Store, StoreError};
 /// don't lower the counter.
 const SUM_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// Makes the snapshot's work from the rows; jobs, folders and subscriptions once each.
-pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
+/// Makes the snapshot's work from the rows of a pool with this allocation; jobs, folders and subscriptions once each.
+pub(super) fn assemble(rows: Vec<LayerRow>, alloc: &AllocId) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let mut subscriptions: HashMap<String, SubscriptionIx> = HashMap::new();
     let mut folders: HashMap<String, FolderIx> = HashMap::new();
@@ -33,6 +33,7 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
             snapshot.subscriptions.push(Subscription {
                 show: row.pk_show.as_str().into(),
                 show_name: row.show_name.as_str().into(),
+                alloc: alloc.clone(),
                 cores: Budget { cap: Cap::of_subscription(row.int_burst), used: row.subscription_cores.into() },
             });
             subscriptions.insert(row.pk_show.clone(), at);
@@ -89,6 +90,7 @@ fn layer(row: LayerRow, job: JobIx) -> Layer {
         services: row.str_services.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect(),
         limits: Vec::new(),
         waiting: u32::try_from(row.int_waiting_count).unwrap_or(u32::MAX),
+        given: Given::default(),
     }
 }
 
@@ -102,10 +104,10 @@ pub(super) async fn attach_limits(snapshot: &mut Snapshot, store: &Store) -> Res
     let at_of: HashMap<LayerId, usize> =
         snapshot.layers.iter().enumerate().map(|(at, layer)| (layer.id.clone(), at)).collect();
     let mut limits: HashMap<String, LimitIx> = HashMap::new();
-    for LimitRow { pk_layer, pk_limit_record, max_value, running } in rows {
+    for LimitRow { pk_layer, pk_limit_record, limit_name, max_value, running } in rows {
         let at = *limits.entry(pk_limit_record).or_insert_with_key(|id| {
             let frames = Budget { cap: Cap::of_limit(max_value), used: running };
-            snapshot.limits.push(Limit { id: id.as_str().into(), frames });
+            snapshot.limits.push(Limit { id: id.as_str().into(), name: limit_name.into(), frames });
             LimitIx(snapshot.limits.len() as u32 - 1)
         });
         if let Some(layer) = at_of.get(&LayerId::from(pk_layer)) {

@@ -2,12 +2,13 @@
 
 use sqlx::{Postgres, Transaction};
 
+use super::schema::Schema;
 use super::work::BookedRow;
 use super::{Store, StoreError, sql};
 
 /// Begins the transaction with a lock time-out below PostgreSQL's deadlock time-out (1 s by default), so that in a cycle
 /// of waits it is ours that ends, never Cuebot's.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '400ms'";
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '400ms'";
 
 /// The class of our advisory locks on limits (two-integer form), so that they meet no other program's keys.
 const LIMIT_LOCK_CLASS: i32 = 0x4355_454C;
@@ -101,7 +102,7 @@ impl<'a> CounterColumns<'a> {
         self.gpus.push(saturate(gpus));
     }
 
-    fn small_cores(&self) -> Vec<i32> {
+    pub(super) fn small_cores(&self) -> Vec<i32> {
         self.cores.iter().map(|cores| saturate(*cores)).collect()
     }
 }
@@ -162,13 +163,14 @@ pub fn saturate(value: i64) -> i32 {
 /// An open booking transaction. Dropped without a commit, it is rolled back.
 pub struct BookingTx {
     tx: Transaction<'static, Postgres>,
+    schema: Schema,
 }
 
 impl Store {
     /// Begins a booking transaction, or the undoing of one.
     pub async fn begin(&self) -> Result<BookingTx, StoreError> {
         let tx = self.bookings.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
-        Ok(BookingTx { tx })
+        Ok(BookingTx { tx, schema: self.schema.clone() })
     }
 
     /// After a commit whose answer was lost: which of these procs exist.
@@ -228,7 +230,7 @@ impl BookingTx {
 
     /// Starts frames; answers those started with their new version.
     pub async fn start_frames(&mut self, frames: &StartColumns<'_>) -> Result<Vec<(String, i32)>, StoreError> {
-        sqlx::query_as(sql!("booking/start_frames"))
+        sqlx::query_as(self.schema.fit(sql!("booking/start_frames")))
             .bind(&frames.frame)
             .bind(&frames.version)
             .bind(&frames.host)
@@ -244,7 +246,7 @@ impl BookingTx {
 
     /// Why frames were not started: (frame, cause).
     pub async fn why_not_started(&mut self, frames: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
-        sqlx::query_as(sql!("booking/why_not_started"))
+        sqlx::query_as(self.schema.fit(sql!("booking/why_not_started")))
             .bind(frames)
             .fetch_all(&mut *self.tx)
             .await

@@ -24,6 +24,12 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// Others held the rows, again and again.
+    #[error("database: {what}: the rows stay locked by others")]
+    Busy {
+        /// What was tried, in words.
+        what: &'static str,
+    },
     /// A row that the schema should not allow.
     #[error("database: {what}: {detail}")]
     Row {

@@ -3,10 +3,15 @@
 //! Each statement has a name and one home under `queries/`, whose first lines say what it promises. Nobody outside this
 //! folder imports sqlx. Reads take no locks; what is true is settled in [`booking::BookingTx`].
 
+pub mod accounting;
 pub mod booking;
 pub mod error;
+pub mod explain;
 pub mod feed;
 pub mod hosts;
+pub mod notify;
+pub mod retry;
+mod schema;
 mod target;
 pub mod undo;
 pub mod work;
@@ -18,6 +23,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
 
 pub use error::StoreError;
+use schema::Schema;
 use target::PasswordFile;
 pub use target::{Password, Target, Tls};
 
@@ -33,6 +39,7 @@ pub struct Store {
     pool: PgPool,
     bookings: PgPool,
     password_file: Option<PasswordFile>,
+    schema: Schema,
 }
 
 impl Store {
@@ -55,12 +62,13 @@ impl Store {
             pool: pool(target.pool_size.saturating_sub(bookings).max(1)),
             bookings: pool(bookings),
             password_file: PasswordFile::of(target),
+            schema: Schema::default(),
         }
     }
 
     /// On a pool that somebody else made, for tests and benchmarks.
     pub fn on(pool: PgPool) -> Self {
-        Self { bookings: pool.clone(), pool, password_file: None }
+        Self { bookings: pool.clone(), pool, password_file: None, schema: Schema::default() }
     }
 
     /// Opens all connections for bookings and one for reading, so that nothing waits for them later.
@@ -141,5 +149,9 @@ pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
         "undo/lock_frames",
         "undo/delete_procs",
         "undo/clear_frames",
+        "accounting/differences",
+        "accounting/booked_by_subscription",
+        "accounting/booked_by_layer",
+        "accounting/booked_by_point",
     ]
 }

@@ -29,11 +29,17 @@ pub struct LockedFrame {
 }
 
 impl Store {
-    /// Which of the bookings still stand: (proc, frame) in, procs out.
-    pub async fn still_held(&self, procs: &[&str], frames: &[&str]) -> Result<Vec<String>, StoreError> {
+    /// Which of the bookings still stand: (proc, frame, version after its start) in, procs out.
+    pub async fn still_held(
+        &self,
+        procs: &[&str],
+        frames: &[&str],
+        versions: &[i32],
+    ) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(sql!("undo/still_held"))
             .bind(procs)
             .bind(frames)
+            .bind(versions)
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("asking which bookings stand"))

@@ -46,6 +46,7 @@ pub struct LayerRow {
 pub struct LimitRow {
     pub pk_layer: String,
     pub pk_limit_record: String,
+    pub limit_name: String,
     pub max_value: Option<i64>,
     pub running: i64,
 }
@@ -78,7 +79,7 @@ pub struct WindowRow {
     pub pk_frame: String,
     pub str_name: String,
     pub int_version: Option<i32>,
-    pub waiting_since: Option<i64>,
+    pub waited: Option<f64>,
 }
 
 /// What a `RunFrame` is built from.
@@ -116,7 +117,7 @@ pub struct EnvironmentRow {
 impl Store {
     /// The layers with waiting frames that could run in a pool.
     pub async fn layers(&self, facility: &FacilityId, alloc: &AllocId) -> Result<Vec<LayerRow>, StoreError> {
-        sqlx::query_as(sql!("work/layers"))
+        sqlx::query_as(self.schema.fit(sql!("work/layers")))
             .bind(facility.as_str())
             .bind(alloc.as_str())
             .fetch_all(&self.pool)

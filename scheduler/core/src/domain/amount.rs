@@ -44,6 +44,8 @@ amounts! {
     Kb,
     /// Whole GPUs.
     Gpus,
+    /// Frames, where limits count them.
+    Frames,
 }
 
 impl Centicores {

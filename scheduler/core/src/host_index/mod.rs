@@ -8,6 +8,7 @@
 //! Invariants: [`HostIndex::best`] gives the host with the least [`Score`] of all that fit (a test compares it with a scan
 //! of all hosts); and what it gives depends on ids and amounts, never on the order of the snapshot.
 
+mod nearest;
 mod refused;
 mod shelf;
 
@@ -17,9 +18,9 @@ use crate::domain::id::HostId;
 use crate::planning::gate;
 use crate::planning::score::{Saturation, Score};
 use crate::planning::size::{Ask, HostState};
-use crate::reason::Reason;
-use crate::snapshot::{Host, HostIx, Snapshot};
+use crate::snapshot::{Host, HostIx, Layer};
 
+pub use nearest::Nearness;
 pub use refused::Refused;
 use shelf::{Finding, Kind, Place, Shelf};
 
@@ -53,6 +54,17 @@ pub struct HostIndex<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Shelves(Vec<ShelfIx>);
 
+/// Why no host may run a layer: the question that the last of them failed, and those that came so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoShelf {
+    /// None has one of the tags.
+    Tag,
+    /// These have one of the tags, and none the operating system.
+    Os(Shelves),
+    /// These have both, and all are of thread mode All.
+    Mode(Shelves),
+}
+
 /// One layer's search, which remembers what it found on each shelf until the shelf changes: a layer that fills many hosts
 /// asks once for each, and mostly a single shelf has changed since it asked last.
 #[derive(Debug)]
@@ -75,29 +87,29 @@ impl<'a> Search<'a> {
 }
 
 impl<'a> HostIndex<'a> {
-    /// Puts every host on its shelves.
-    pub fn new(snapshot: &'a Snapshot, saturation: Saturation) -> Self {
-        let by_rank = by_id(&snapshot.hosts);
+    /// Puts every host on its shelves, as far as a layer asks for its tags.
+    pub fn new(hosts: &'a [Host], layers: &'a [Layer], saturation: Saturation) -> Self {
+        let by_rank = by_id(hosts);
         let mut ranks = vec![0; by_rank.len()];
         for (rank, at) in by_rank.iter().enumerate() {
             ranks[at.0 as usize] = rank as u32;
         }
         let mut index = Self {
             saturation,
-            states: snapshot.hosts.iter().map(HostState::of).collect(),
+            states: hosts.iter().map(HostState::of).collect(),
             ranks,
             by_rank,
-            stands: Vec::with_capacity(snapshot.hosts.len()),
+            stands: Vec::with_capacity(hosts.len()),
             stands_on: Vec::new(),
             shelves: Vec::new(),
             kinds: HashMap::new(),
             by_tag: HashMap::new(),
         };
-        for tag in snapshot.layers.iter().flat_map(|layer| &layer.tags) {
+        for tag in layers.iter().flat_map(|layer| &layer.tags) {
             index.by_tag.entry(tag).or_default();
         }
         let mut places = Vec::new();
-        for (at, host) in snapshot.hosts.iter().enumerate() {
+        for (at, host) in hosts.iter().enumerate() {
             index.add(HostIx(at as u32), host, &mut places);
         }
         for (shelf, places) in index.shelves.iter_mut().zip(places) {
@@ -111,22 +123,24 @@ impl<'a> HostIndex<'a> {
         self.states[at.0 as usize]
     }
 
-    /// The shelves of the hosts that may run such a layer, or the reason why there are none.
-    pub fn shelves(&self, tags: &[impl AsRef<str>], os: Option<&str>, ask: &Ask) -> Result<Shelves, Reason> {
+    /// The shelves of the hosts that may run such a layer, or why there are none.
+    pub fn shelves(&self, tags: &[impl AsRef<str>], os: Option<&str>, ask: &Ask) -> Result<Shelves, NoShelf> {
         let mut found: Vec<_> =
             tags.iter().filter_map(|tag| self.by_tag.get(tag.as_ref())).flatten().map(|(_, on)| *on).collect();
         found.sort_unstable();
         found.dedup();
         if found.is_empty() {
-            return Err(Reason::NoHostWithTag);
+            return Err(NoShelf::Tag);
         }
-        found.retain(|at| gate::os_accepted(os, self.shelf(*at).kind.os));
-        if found.is_empty() {
-            return Err(Reason::NoHostWithOs);
+        let with_os: Vec<_> =
+            found.iter().copied().filter(|at| gate::os_accepted(os, self.shelf(*at).kind.os)).collect();
+        if with_os.is_empty() {
+            return Err(NoShelf::Os(Shelves(found)));
         }
-        found.retain(|at| gate::mode_accepted(ask.threadable(), self.shelf(*at).kind.mode));
+        let accepted = |at: &ShelfIx| gate::mode_accepted(ask.threadable(), self.shelf(*at).kind.mode);
+        let found: Vec<_> = with_os.iter().copied().filter(accepted).collect();
         if found.is_empty() {
-            return Err(Reason::NoHostForUnthreaded);
+            return Err(NoShelf::Mode(Shelves(with_os)));
         }
         Ok(Shelves(found))
     }
@@ -205,7 +219,7 @@ impl<'a> HostIndex<'a> {
                 continue;
             }
             self.stands_on.push(on);
-            self.shelves[on as usize].note_total(&host.total);
+            self.shelves[on as usize].note(&host.total, self.ranks[at.0 as usize]);
             places[on as usize].extend(place);
         }
         let end = self.stands_on.len();

@@ -59,9 +59,11 @@ pub struct Shelf<'a> {
     /// How often hosts have moved.
     moves: u64,
     sections: BTreeMap<Section, Buckets>,
-    /// Totals of which no other is at least as large in every dimension, a few at most: they tell whether a frame would
-    /// fit on an idle host.
-    largest: Vec<Resources>,
+    /// Totals of which no other is at least as large in every dimension, a few at most, each with a host that has it: they
+    /// tell whether a frame would fit on an idle host.
+    largest: Vec<(Resources, u32)>,
+    /// All its hosts, by place in the order of ids.
+    hosts: Vec<u32>,
 }
 
 impl Place {
@@ -77,14 +79,16 @@ impl Place {
 
 impl<'a> Shelf<'a> {
     pub fn new(kind: Kind<'a>) -> Self {
-        Self { kind, moves: 0, sections: BTreeMap::new(), largest: Vec::new() }
+        Self { kind, moves: 0, sections: BTreeMap::new(), largest: Vec::new(), hosts: Vec::new() }
     }
 
-    /// Counts a host's total in.
-    pub fn note_total(&mut self, total: &Resources) {
-        if !self.largest.iter().any(|known| total.fits(known)) {
-            self.largest.retain(|known| !known.fits(total));
-            self.largest.push(*total);
+    /// Counts a host in. Of equal ones the first in the order of ids stands for all.
+    pub fn note(&mut self, total: &Resources, rank: u32) {
+        self.hosts.push(rank);
+        let larger = |(known, first): &(Resources, u32)| total.fits(known) && (total != known || *first < rank);
+        if !self.largest.iter().any(larger) {
+            self.largest.retain(|(known, _)| !known.fits(total));
+            self.largest.push((*total, rank));
         }
     }
 
@@ -178,9 +182,25 @@ impl<'a> Shelf<'a> {
 
     /// Whether some host of the shelf could take a frame if it were idle.
     pub fn large_enough(&self, ask: &Ask) -> bool {
-        self.largest.iter().any(|total| {
-            let idle = HostState::idle_as(self.kind.mode, *total);
-            ask.size_on(&idle, NO_BOUND).is_some()
+        self.idle_largest().any(|(idle, _)| ask.size_on(&idle, NO_BOUND).is_some())
+    }
+
+    /// The largest hosts as they would be when idle.
+    pub fn idle_largest(&self) -> impl Iterator<Item = (HostState, u32)> {
+        self.largest.iter().map(|(total, rank)| (HostState::idle_as(self.kind.mode, *total), *rank))
+    }
+
+    /// All its hosts, by place in the order of ids.
+    pub fn hosts(&self) -> &[u32] {
+        &self.hosts
+    }
+
+    /// Of each number of idle cores, the host with the most idle memory.
+    pub fn foremost(&self, saturation: Saturation) -> impl Iterator<Item = u32> {
+        let buckets = self.sections.values().flat_map(BTreeMap::values);
+        buckets.filter_map(move |bucket| {
+            let most = if saturation.memory { bucket.last() } else { bucket.first() };
+            most.map(|(_, rank)| *rank)
         })
     }
 }

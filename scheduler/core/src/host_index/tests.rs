@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::amount::{Gpus, Kb};
 use crate::planning::size::NO_BOUND;
-use crate::snapshot::{Layer, LayerIx};
+use crate::snapshot::{Layer, LayerIx, Snapshot};
 use crate::test_farm::{Farm, GIB, any_farm, policy, tag};
 
 /// The best host by looking at all of them.
@@ -47,7 +47,7 @@ proptest! {
         rooms in prop::collection::vec(prop_oneof![Just(NO_BOUND), 0..20_i64], 14),
     ) {
         let saturation = Saturation { cores, memory };
-        let mut index = HostIndex::new(&snapshot, saturation);
+        let mut index = HostIndex::new(&snapshot.hosts, &snapshot.layers, saturation);
         let mut states: Vec<_> = snapshot.hosts.iter().map(HostState::of).collect();
         for (at, room) in (0..snapshot.layers.len()).zip(rooms.into_iter().cycle()) {
             let layer = &snapshot[LayerIx(at as u32)];
@@ -82,7 +82,7 @@ fn example() -> Farm {
 fn first(farm: &Farm, cores: bool, memory: bool) -> String {
     let layer = &farm.0.layers[0];
     let ask = Ask::of(layer, &policy());
-    let index = HostIndex::new(&farm.0, Saturation { cores, memory });
+    let index = HostIndex::new(&farm.0.hosts, &farm.0.layers, Saturation { cores, memory });
     let shelves = index.shelves(&layer.tags, None, &ask).unwrap();
     let best = index.best(&mut Search::new(&shelves, &ask), NO_BOUND).unwrap();
     farm.0[best].id.to_string()
@@ -153,7 +153,7 @@ fn a_demand_covers_those_that_ask_for_at_least_as_much_and_no_others() {
     let job = farm.job("job", 50);
     let mut ask = |cores: i64, gib: i64| Ask::of(farm.layer(job, "layer", cores, gib, 1), &policy());
     let (noted, less, more, whole) = (ask(4, 8), ask(4, 7), ask(5, 8), ask(0, 64));
-    let index = HostIndex::new(&farm.0, Saturation { cores: true, memory: false });
+    let index = HostIndex::new(&farm.0.hosts, &farm.0.layers, Saturation { cores: true, memory: false });
     let shelves = index.shelves(&["general"], None, &noted).unwrap();
 
     let mut refused = Refused::default();

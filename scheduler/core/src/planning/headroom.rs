@@ -1,12 +1,12 @@
 //! What subscriptions, folders, jobs and limits still allow, running down as the plan grows.
 //!
-//! The questions are asked in the order of [`Reason`], so that the first one answered with no is the reason shown.
+//! The questions are asked in the order of [`Reason`](crate::reason::Reason), so that the first one answered with no is the reason shown.
 
 use std::collections::BTreeSet;
 
-use crate::domain::amount::{Centicores, Resources};
+use crate::domain::amount::{Centicores, Frames, Gpus, Resources};
 use crate::domain::cap::{Budget, Cap};
-use crate::reason::Reason;
+use crate::reason::{Full, Obstacle};
 use crate::snapshot::{Layer, Snapshot};
 
 use super::size::NO_BOUND;
@@ -55,7 +55,7 @@ impl<'a> Headroom<'a> {
     /// The room for frames of at least `least` whole cores, or the first cap that has none. GPU caps are asked for layers
     /// without GPUs too: Cuebot's trigger on jobs tests both caps when either counter grows, and a folder's addition is
     /// conditional on both.
-    pub fn room(&self, layer: &Layer, least: i64) -> Result<Room, Reason> {
+    pub fn room(&self, layer: &Layer, least: i64) -> Result<Room, Obstacle> {
         let job = &self.snapshot[layer.job];
         let subscription = &self.subscriptions[job.subscription.0 as usize];
         let folder = &self.folders[job.folder.0 as usize];
@@ -64,18 +64,21 @@ impl<'a> Headroom<'a> {
         let cores = Centicores::cores(least).0;
         let gpus = layer.gpus.0.max(0);
 
-        for (allowed, reason) in [
-            (!matches!(subscription.cap, Cap::AtMost(..=0)), Reason::SubscriptionFrozen),
-            (subscription.allows(cores), Reason::SubscriptionFull),
-            (folder.cores.allows(cores), Reason::FolderCores),
-            (folder.gpus.allows(gpus), Reason::FolderGpus),
-            (of_job.cores.allows(cores), Reason::JobCores),
-            (of_job.gpus.allows(gpus), Reason::JobGpus),
-            (limits().all(|limit| limit.allows(1)), Reason::Limit),
-        ] {
-            if !allowed {
-                return Err(reason);
-            }
+        if matches!(subscription.cap, Cap::AtMost(..=0)) {
+            return Err(Obstacle::SubscriptionFrozen);
+        }
+        let of_cores = |budget, obstacle: fn(Full<Centicores>) -> Obstacle| {
+            full(budget, cores).map(|f| obstacle(f.map(Centicores)))
+        };
+        let of_gpus = |budget, obstacle: fn(Full<Gpus>) -> Obstacle| full(budget, gpus).map(|f| obstacle(f.map(Gpus)));
+        let refusal = of_cores(subscription, Obstacle::SubscriptionFull)
+            .or_else(|| of_cores(&folder.cores, Obstacle::FolderCores))
+            .or_else(|| of_gpus(&folder.gpus, Obstacle::FolderGpus))
+            .or_else(|| of_cores(&of_job.cores, Obstacle::JobCores))
+            .or_else(|| of_gpus(&of_job.gpus, Obstacle::JobGpus))
+            .or_else(|| self.full_limit(layer));
+        if let Some(obstacle) = refusal {
+            return Err(obstacle);
         }
 
         let least_of =
@@ -88,6 +91,14 @@ impl<'a> Headroom<'a> {
             cores: least_of(&[subscription, &folder.cores, &of_job.cores]) / Centicores::CORE.0,
             frames: frames as u32,
         })
+    }
+
+    /// The fullest limit of a layer that has no room for one more frame.
+    fn full_limit(&self, layer: &Layer) -> Option<Obstacle> {
+        let refusing = distinct(layer).filter_map(|at| Some((at, full(&self.limits[at], 1)?)));
+        let (at, frames) =
+            refusing.min_by_key(|(at, _)| (self.limits[*at].headroom(), &self.snapshot.limits[*at].id))?;
+        Some(Obstacle::Limit { name: self.snapshot.limits[at].name.clone(), frames: frames.map(Frames) })
     }
 
     /// Counts `frames` frames of a layer.
@@ -106,6 +117,14 @@ impl<'a> Headroom<'a> {
         for at in distinct(layer) {
             add(&mut self.limits[at], frames);
         }
+    }
+}
+
+/// A budget that has no room for `wanted` more, in its own unit.
+fn full(budget: &Budget, wanted: i64) -> Option<Full<i64>> {
+    match budget.cap {
+        Cap::AtMost(most) if !budget.allows(wanted) => Some(Full { wanted, used: budget.used, most }),
+        _ => None,
     }
 }
 

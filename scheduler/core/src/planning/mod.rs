@@ -5,7 +5,7 @@
 //! enough, has one of them enough idle (`size`)? Of those that have, the best is taken (`score`), filled as far as it goes,
 //! and the questions are asked again, until the frames are gone or one of them is answered with no. What is idle and what
 //! caps allow only runs down while this goes on; therefore the first no is final, and a layer left waiting has exactly
-//! one reason.
+//! one reason. Its numbers are looked up at the end (`why`), for the layers left waiting only.
 //!
 //! [`check()`] verifies a plan from the snapshot alone and shares no code with what made it.
 
@@ -16,11 +16,12 @@ pub mod order;
 mod plan;
 pub(crate) mod score;
 pub(crate) mod size;
+mod why;
 
 pub use check::{Violation, check};
 
 use crate::domain::amount::{Kb, Resources};
-use crate::reason::Reason;
+use crate::reason::{Obstacle, Reason};
 use crate::snapshot::{HostIx, LayerIx, Snapshot};
 
 /// What the configuration says about placing work.
@@ -55,14 +56,21 @@ pub struct Placement {
 }
 
 /// Frames that wait on, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Waiting {
     /// The layer.
     pub layer: LayerIx,
     /// How many of its frames, at least 1.
     pub frames: u32,
-    /// Why.
-    pub reason: Reason,
+    /// Why, in numbers.
+    pub obstacle: Obstacle,
+}
+
+impl Waiting {
+    /// The kind of the obstacle.
+    pub fn reason(&self) -> Reason {
+        self.obstacle.reason()
+    }
 }
 
 /// The decision of a pass. It leaves no choice to who carries it out.

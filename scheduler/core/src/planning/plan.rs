@@ -1,14 +1,15 @@
 //! Serving the layers of a pool, one after the other.
 
 use crate::host_index::{HostIndex, Refused, Search, Shelves};
-use crate::reason::Reason;
+use crate::reason::Bound;
 use crate::snapshot::{HostIx, Layer, LayerIx, Snapshot};
 
 use super::headroom::{Headroom, Room};
 use super::order;
 use super::score::Saturation;
 use super::size::{Ask, NO_BOUND};
-use super::{Placement, Plan, Policy, Waiting};
+use super::why::{self, Left, Why};
+use super::{Placement, Plan, Policy};
 
 /// See [`super::plan`].
 pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
@@ -16,15 +17,22 @@ pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
     let mut planner = Planner {
         snapshot,
         policy,
-        hosts: HostIndex::new(snapshot, saturation),
+        hosts: HostIndex::new(&snapshot.hosts, &snapshot.layers, saturation),
         headroom: Headroom::of(snapshot),
         refused: Refused::default(),
-        plan: Plan::default(),
+        placements: Vec::new(),
+        left: Vec::new(),
     };
     for at in order::in_order(snapshot) {
         planner.serve(at);
     }
-    planner.plan
+    let Planner { hosts, placements, left, .. } = planner;
+    Plan { placements, waiting: why::obstacles(snapshot, policy, saturation, &hosts, left) }
+}
+
+/// What a bound of the pass leaves after its earlier rounds.
+fn left(bound: Option<u32>, given: u32) -> u32 {
+    bound.map_or(u32::MAX, |bound| bound.saturating_sub(given))
 }
 
 struct Planner<'a> {
@@ -33,7 +41,8 @@ struct Planner<'a> {
     hosts: HostIndex<'a>,
     headroom: Headroom<'a>,
     refused: Refused,
-    plan: Plan,
+    placements: Vec<Placement>,
+    left: Vec<Left>,
 }
 
 /// What is left of a layer's turn.
@@ -58,19 +67,26 @@ impl<'a> Planner<'a> {
             layer,
             ask,
             waiting: layer.waiting,
-            frames: self.policy.frames_per_layer.unwrap_or(u32::MAX),
-            hosts: self.policy.hosts_per_layer.unwrap_or(u32::MAX),
+            frames: left(self.policy.frames_per_layer, layer.given.frames),
+            hosts: left(self.policy.hosts_per_layer, layer.given.hosts),
         };
-        let shelves = self.shelves(&turn);
-        let mut search = match &shelves {
-            Ok(shelves) => Ok(Search::new(shelves, &ask)),
-            Err(reason) => Err(*reason),
+        let shelves = match self.shelves(&turn) {
+            Ok(shelves) => shelves,
+            Err(none) => {
+                // Caps are asked first.
+                let why = self.room(&turn).err().unwrap_or(none);
+                if turn.waiting > 0 {
+                    self.left.push(Left { layer: at, frames: turn.waiting, why });
+                }
+                return;
+            }
         };
+        let mut search = Search::new(&shelves, &ask);
         while turn.waiting > 0 {
-            match self.next_host(&turn, search.as_mut().map_err(|reason| *reason)) {
+            match self.next_host(&turn, &mut search) {
                 Ok(host) => self.fill(host, &mut turn),
-                Err(reason) => {
-                    self.plan.waiting.push(Waiting { layer: at, frames: turn.waiting, reason });
+                Err(why) => {
+                    self.left.push(Left { layer: at, frames: turn.waiting, why });
                     return;
                 }
             }
@@ -78,45 +94,45 @@ impl<'a> Planner<'a> {
     }
 
     /// Where hosts for the layer stand, or why it is known that none will take it.
-    fn shelves(&self, turn: &Turn) -> Result<Shelves, Reason> {
+    fn shelves(&self, turn: &Turn) -> Result<Shelves, Why> {
         let os = self.snapshot[turn.layer.job].os.as_deref();
-        let shelves = self.hosts.shelves(&turn.layer.tags, os, &turn.ask)?;
+        let shelves = self.hosts.shelves(&turn.layer.tags, os, &turn.ask).map_err(Why::NoHost)?;
         if !self.hosts.large_enough(&shelves, &turn.ask) {
-            Err(Reason::NoHostLargeEnough)
+            Err(Why::TooSmall(shelves))
         } else if self.refused.covers(&shelves, &turn.ask) {
-            Err(Reason::HostsBusy)
+            Err(Why::Busy(shelves))
         } else {
             Ok(shelves)
         }
     }
 
     /// The questions, in their order: a host for the next frame, or the first obstacle.
-    fn next_host(&mut self, turn: &Turn, search: Result<&mut Search, Reason>) -> Result<HostIx, Reason> {
+    fn next_host(&mut self, turn: &Turn, search: &mut Search) -> Result<HostIx, Why> {
         let room = self.room(turn)?;
-        let search = search?;
         let Some(host) = self.hosts.best(search, room.cores) else {
             return Err(self.why_none(turn, search));
         };
-        if turn.frames == 0 || turn.hosts == 0 {
-            return Err(Reason::PassBound);
+        match self.policy {
+            Policy { frames_per_layer: Some(most), .. } if turn.frames == 0 => Err(Why::Bound(Bound::Frames(*most))),
+            Policy { hosts_per_layer: Some(most), .. } if turn.hosts == 0 => Err(Why::Bound(Bound::Hosts(*most))),
+            _ => Ok(host),
         }
-        Ok(host)
     }
 
     /// Why no host takes a frame although the caps have room for the smallest possible one. On some hosts a frame can't be
     /// so small: whole hosts, and hosts in mode Variable. If one of those would take it but for a cap, the cap is why.
-    fn why_none(&mut self, turn: &Turn, search: &mut Search) -> Reason {
+    fn why_none(&mut self, turn: &Turn, search: &mut Search) -> Why {
         let Some(host) = self.hosts.best(search, NO_BOUND) else {
             self.refused.note(search.shelves(), &turn.ask);
-            return Reason::HostsBusy;
+            return Why::Busy(search.shelves().clone());
         };
         let least = turn.ask.least_on(&self.hosts.state(host));
         let refusal = self.headroom.room(turn.layer, least);
-        refusal.err().unwrap_or(Reason::HostsBusy)
+        refusal.err().map_or_else(|| Why::Busy(search.shelves().clone()), Why::Cap)
     }
 
-    fn room(&self, turn: &Turn) -> Result<Room, Reason> {
-        self.headroom.room(turn.layer, turn.ask.least())
+    fn room(&self, turn: &Turn) -> Result<Room, Why> {
+        self.headroom.room(turn.layer, turn.ask.least()).map_err(Why::Cap)
     }
 
     /// Puts as many frames on a host as host, caps and bounds allow.
@@ -139,11 +155,11 @@ impl<'a> Planner<'a> {
     }
 
     fn place(&mut self, new: Placement) {
-        match self.plan.placements.last_mut() {
+        match self.placements.last_mut() {
             Some(last) if (last.layer, last.host, last.size) == (new.layer, new.host, new.size) => {
                 last.frames += new.frames;
             }
-            _ => self.plan.placements.push(new),
+            _ => self.placements.push(new),
         }
     }
 }

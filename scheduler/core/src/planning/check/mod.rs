@@ -17,7 +17,7 @@ use crate::reason::Reason;
 use crate::snapshot::{Host, Layer, LayerIx, Snapshot};
 
 use super::{Placement, Plan, Policy};
-use rules::{amounts_fit, barred, credible_idle, demand, least_anywhere, less, runs_os, shares_tag, wrong_size};
+use rules::{barred, could_take, credible_idle, demand, least_anywhere, less, runs_os, shares_tag, wrong_size};
 pub use violation::Violation;
 
 /// Everything that is wrong with a plan; empty for a right one.
@@ -124,7 +124,7 @@ impl Checker<'_> {
                 self.found.push(Violation::Empty { layer });
             }
             let entry = &mut left[waiting.layer.0 as usize];
-            *entry = (entry.0 + u64::from(waiting.frames), Some(waiting.reason));
+            *entry = (entry.0 + u64::from(waiting.frames), Some(waiting.reason()));
         }
         for at in order {
             let (frames, reason) = left[at.0 as usize];
@@ -161,8 +161,9 @@ impl Checker<'_> {
         }
 
         let hosts: HashSet<_> = placed.iter().map(|placement| placement.host).collect();
-        let frames_bound = self.policy.frames_per_layer.map(u64::from);
-        let hosts_bound = self.policy.hosts_per_layer.map(|bound| bound as usize);
+        let (given_frames, given_hosts) = (u64::from(layer.given.frames), layer.given.hosts as usize);
+        let frames_bound = self.policy.frames_per_layer.map(|bound| u64::from(bound).saturating_sub(given_frames));
+        let hosts_bound = self.policy.hosts_per_layer.map(|bound| (bound as usize).saturating_sub(given_hosts));
         for (passed, what) in [
             (frames_bound.is_some_and(|bound| planned > bound), "frames"),
             (hosts_bound.is_some_and(|bound| hosts.len() > bound), "hosts"),
@@ -174,6 +175,9 @@ impl Checker<'_> {
 
         if let Some(given) = given {
             let mut right = self.obstacles(layer);
+            if right.iter().any(|reason| self.waits_for_paused(layer, *reason)) {
+                right = BTreeSet::from([Reason::HostsQuarantined]);
+            }
             let bounded = frames_bound.is_some_and(|bound| planned >= bound)
                 || hosts_bound.is_some_and(|bound| hosts.len() >= bound);
             if right.is_empty() && bounded {
@@ -297,14 +301,7 @@ impl Checker<'_> {
         if open.is_empty() {
             return one(Reason::NoHostForUnthreaded);
         }
-        let could = |at: usize, idle: &Resources| {
-            let host = &self.snapshot.hosts[at];
-            let demand = demand(layer, host);
-            amounts_fit(layer, idle)
-                && demand.least > 0
-                && idle.cores.0.div_euclid(100) >= demand.idle
-                && (!demand.entirely || idle.cores == host.total.cores)
-        };
+        let could = |at: usize, idle: &Resources| could_take(layer, &self.snapshot.hosts[at], idle);
         if !open.iter().any(|at| could(*at, &self.snapshot.hosts[*at].total)) {
             return one(Reason::NoHostLargeEnough);
         }
@@ -318,5 +315,18 @@ impl Checker<'_> {
             .map(|cores| self.refusing_cap(layer, cores, 1))
             .collect();
         if refused.contains(&None) { BTreeSet::new() } else { refused.into_iter().flatten().collect() }
+    }
+
+    /// Whether a host that is left alone would take the layer, now where others are busy and when idle where others can't.
+    fn waits_for_paused(&self, layer: &Layer, reason: Reason) -> bool {
+        let job = &self.snapshot[layer.job];
+        let allowed = self.snapshot.paused.iter().filter(|host| barred(job, layer, host).is_none());
+        allowed.into_iter().any(|host| match reason {
+            Reason::HostsBusy => could_take(layer, host, &credible_idle(host)),
+            Reason::NoHostWithTag | Reason::NoHostWithOs | Reason::NoHostForUnthreaded | Reason::NoHostLargeEnough => {
+                could_take(layer, host, &host.total)
+            }
+            _ => false,
+        })
     }
 }

@@ -99,7 +99,7 @@ pub fn demand(layer: &Layer, host: &Host) -> Demand {
     }
 }
 
-pub fn amounts_fit(layer: &Layer, idle: &Resources) -> bool {
+fn amounts_fit(layer: &Layer, idle: &Resources) -> bool {
     [(layer.memory.0, idle.memory.0), (layer.gpus.0, idle.gpus.0), (layer.gpu_memory.0, idle.gpu_memory.0)]
         .into_iter()
         .all(|(wanted, idle)| wanted >= 0 && wanted <= idle)
@@ -122,4 +122,13 @@ pub fn wrong_size(layer: &Layer, host: &Host, size: &Resources) -> Option<&'stat
     } else {
         None
     }
+}
+
+/// Whether a host that has this much idle could take a frame, whatever caps allow.
+pub fn could_take(layer: &Layer, host: &Host, idle: &Resources) -> bool {
+    let demand = demand(layer, host);
+    amounts_fit(layer, idle)
+        && demand.least > 0
+        && idle.cores.0.div_euclid(100) >= demand.idle
+        && (!demand.entirely || idle.cores == host.total.cores)
 }

@@ -13,6 +13,7 @@
 
 use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
 use crate::domain::request::{CoreRequest, ThreadMode};
+use crate::reason::{Lack, Short};
 use crate::snapshot::{Host, Layer};
 
 use super::Policy;
@@ -220,6 +221,29 @@ impl Ask {
         yes + 1
     }
 
+    /// What this host lacks for a frame, whatever caps allow, and how far it is from it: the more things it lacks, and then
+    /// the greater the part that it lacks, the further. `None` if it lacks nothing.
+    pub fn lack_on(&self, host: &HostState) -> Option<(u64, Lack)> {
+        if self.memory.0 < 0 || self.gpus.0 < 0 || self.gpu_memory.0 < 0 {
+            return Some((u64::MAX, Lack::BelowZero));
+        }
+        let idle = &host.idle;
+        let cores = self.window(host.mode, NO_BOUND).map_or(NO_BOUND, |window| window.from);
+        let lacks = [
+            short(cores, host.idle_cores(), |n| Lack::Cores(n.map(Centicores::cores))),
+            short(self.memory.0, idle.memory.0, |n| Lack::Memory(n.map(Kb))),
+            short(self.gpus.0, idle.gpus.0, |n| Lack::Gpus(n.map(Gpus))),
+            short(self.gpu_memory.0, idle.gpu_memory.0, |n| Lack::GpuMemory(n.map(Kb))),
+            self.whole_host()
+                .then(|| short(host.total.cores.0, idle.cores.0, |n| Lack::WholeHost(n.map(Centicores))))
+                .flatten(),
+        ];
+        let lacks = lacks.into_iter().flatten();
+        let count = lacks.clone().count() as u64;
+        // A thousand is all of it, so that the number of things comes first.
+        lacks.max_by_key(|(part, _)| *part).map(|(part, lack)| (count * 1001 + part, lack))
+    }
+
     /// The cores that a frame would reserve if nothing cut them, when the host has `memory` idle.
     fn wished(&self, min: i64, host: &HostState, memory: Kb) -> i64 {
         let wish = if self.greedy_on(host, memory) { host.idle_cores() } else { self.balanced(host, memory) };
@@ -256,6 +280,13 @@ impl Ask {
             && within(self.gpus.0, idle.gpus.0)
             && within(self.gpu_memory.0, idle.gpu_memory.0)
     }
+}
+
+/// How many thousandths of `wanted` are missing, if some are.
+fn short(wanted: i64, had: i64, lack: impl Fn(Short<i64>) -> Lack) -> Option<(u64, Lack)> {
+    // Looked up for many hosts, and an estimate is enough: wide integers take ten times as long to divide.
+    let part = (1000.0 * (1.0 - had.max(0) as f64 / wanted.max(1) as f64)) as u64;
+    (had < wanted).then(|| (part.min(1000), lack(Short { wanted, had })))
 }
 
 /// How many times `part` is in `whole`; a part of nothing is in it without bound.

@@ -2,7 +2,7 @@
 
 use crate::domain::amount::{Centicores, Kb};
 use crate::planning::{Plan, Policy, Violation, Waiting, check, plan};
-use crate::reason::Reason;
+use crate::reason::{Bound, Obstacle, Reason};
 use crate::snapshot::{HostIx, LayerIx};
 use crate::test_farm::{Farm, at_most, policy, tag};
 
@@ -91,12 +91,12 @@ fn each_fault_is_found_and_named() {
         ),
         (
             "two reasons",
-            |plan| plan.waiting.push(plan.waiting[0]),
+            |plan| plan.waiting.push(plan.waiting[0].clone()),
             |v| matches!(v, Violation::Order { layer } if layer == "second"),
         ),
         (
             "a wrong reason",
-            |plan| plan.waiting[0].reason = Reason::HostsBusy,
+            |plan| plan.waiting[0].obstacle = Obstacle::HostsBusy { hosts: 1, nearest: None },
             |v| matches!(v, Violation::Reason { given: Reason::HostsBusy, right, .. } if right.contains(&Reason::Limit)),
         ),
     ];
@@ -133,7 +133,8 @@ fn passed_bounds_are_found_and_a_bound_is_a_reason_only_where_it_was_reached() {
 
     let found = violations(&policy(), &farm, |plan| {
         plan.placements[0].frames = 3;
-        plan.waiting.insert(0, Waiting { layer: LayerIx(0), frames: 1, reason: Reason::PassBound });
+        let obstacle = Obstacle::PassBound(Bound::Frames(3));
+        plan.waiting.insert(0, Waiting { layer: LayerIx(0), frames: 1, obstacle });
     });
     assert!(found.iter().any(|v| matches!(v, Violation::Reason { given: Reason::PassBound, .. })), "{found:?}");
 }

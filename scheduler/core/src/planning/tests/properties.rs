@@ -123,7 +123,7 @@ proptest! {
     ) {
         let plan = plan(&farm, &policy);
         let rank = |at| crate::planning::order::rank(&farm, at);
-        for waiting in plan.waiting.iter().filter(|w| w.reason == Reason::HostsBusy) {
+        for waiting in plan.waiting.iter().filter(|w| w.reason() == Reason::HostsBusy) {
             for placement in &plan.placements {
                 prop_assert!(
                     rank(placement.layer) <= rank(waiting.layer)

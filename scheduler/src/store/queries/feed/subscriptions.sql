@@ -1,5 +1,5 @@
 -- Which managed and active show may use which allocation. Called at each cluster reload. $1 facility id or null.
-SELECT s.pk_show, s.pk_alloc
+SELECT s.pk_show, sh.str_name AS show_name, s.pk_alloc
 FROM subscription s
 JOIN show sh ON sh.pk_show = s.pk_show
 JOIN alloc a ON a.pk_alloc = s.pk_alloc

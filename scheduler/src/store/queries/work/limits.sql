@@ -12,7 +12,7 @@ WITH wanted AS (
     JOIN layer_stat ls ON ls.pk_layer = a.pk_layer
     GROUP BY a.pk_limit_record
 )
-SELECT w.pk_layer, lr.pk_limit_record, lr.int_max_value::int8 AS max_value, coalesce(r.frames, 0) AS running
+SELECT w.pk_layer, lr.pk_limit_record, lr.str_name AS limit_name, lr.int_max_value::int8 AS max_value, coalesce(r.frames, 0) AS running
 FROM wanted w
 JOIN limit_record lr ON lr.pk_limit_record = w.pk_limit_record
 LEFT JOIN running r ON r.pk_limit_record = w.pk_limit_record

@@ -1,0 +1,124 @@
+//! A farm in a database, and passes over one of its pools.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use cue_scheduler::booking::BookingSettings;
+use cue_scheduler::pass::{PassContext, PassReport, pass};
+use cue_scheduler::snapshot::{Launches, PoolReader, ReadSettings};
+use cue_scheduler::store::Store;
+use cue_scheduler_core::cluster::Pool;
+use cue_scheduler_core::domain::amount::Kb;
+use cue_scheduler_core::planning::Policy;
+use cue_scheduler_core::run_frame::MemoryFactors;
+use sqlx::PgPool;
+use testbed::auditor::audit;
+use testbed::loader::description::FarmDescription;
+use testbed::loader::load;
+use tokio::sync::{Mutex, Semaphore};
+
+pub struct Farm {
+    pub pool: PgPool,
+    pub context: PassContext,
+    pub reader: PoolReader,
+}
+
+impl Farm {
+    /// Loads a farm; passes are those of allocation `local.general` of facility `local`.
+    pub async fn new(yaml: &str) -> Self {
+        let pool = super::common::database().await;
+        let loaded = load(&pool, &FarmDescription::from_yaml(yaml).unwrap()).await.unwrap();
+        let context = PassContext {
+            store: Store::on(pool.clone()),
+            launch: None,
+            policy: policy(),
+            booking: BookingSettings {
+                memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
+                memory_used_at_start: 262_144,
+                take_reported_memory: false,
+            },
+            chunk_frames: 100,
+            chunks_in_flight: 3,
+            launches: Mutex::new(Launches::new(Duration::from_mins(5))),
+        };
+        let settings = ReadSettings {
+            host_staleness: Duration::from_mins(2),
+            // Each pass reads hosts and tags anew.
+            host_interval: Duration::ZERO,
+            ignored_tags: BTreeSet::new(),
+            host_reads: Semaphore::new(1),
+        };
+        let of_pool = Pool {
+            facility: loaded.facilities["local"].as_str().into(),
+            alloc: loaded.allocations["local.general"].as_str().into(),
+            name: "local.general".into(),
+            shows: BTreeSet::new(),
+            tags: BTreeMap::new(),
+        };
+        let reader = PoolReader::new(of_pool, Arc::new(settings));
+        Self { pool, context, reader }
+    }
+
+    pub async fn execute(&self, sql: &'static str) {
+        sqlx::query(sql).execute(&self.pool).await.unwrap();
+    }
+
+    pub async fn pass(&mut self) -> PassReport {
+        let report = pass(&self.context, &mut self.reader).await.unwrap();
+        assert!(report.failed.is_none(), "{:?}", report.failed);
+        report
+    }
+
+    /// A pass during which somebody makes a change that its reading does not see yet and its booking has to wait for.
+    pub async fn pass_while(&mut self, change: &'static str) -> PassReport {
+        let mut other = self.pool.begin().await.unwrap();
+        sqlx::raw_sql(change).execute(&mut *other).await.unwrap();
+        let pool = self.pool.clone();
+        let commit = async move {
+            let waits =
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+            for _ in 0..2000 {
+                let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&pool).await.unwrap();
+                if waiting > 0 {
+                    return other.commit().await.unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            panic!("no booking waits for: {change}");
+        };
+        tokio::join!(self.pass(), commit).0
+    }
+
+    /// How many frames of each layer run on each host: (job/layer, host).
+    pub async fn running(&self) -> BTreeMap<(String, String), i64> {
+        let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
+            "SELECT j.str_name, l.str_name, h.str_name, count(*)
+             FROM proc p JOIN job j USING (pk_job) JOIN layer l USING (pk_layer) JOIN host h ON h.pk_host = p.pk_host
+             GROUP BY 1, 2, 3",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        rows.into_iter().map(|(job, layer, host, frames)| ((format!("{job}/{layer}"), host), frames)).collect()
+    }
+
+    pub async fn assert_running(&self, expected: &[(&str, &str, i64)]) {
+        let expected: BTreeMap<_, _> =
+            expected.iter().map(|(layer, host, frames)| (((*layer).to_owned(), (*host).to_owned()), *frames)).collect();
+        assert_eq!(self.running().await, expected);
+        let audit = audit(&self.pool).await.unwrap();
+        assert!(audit.is_clean(), "{audit}");
+    }
+}
+
+pub fn policy() -> Policy {
+    Policy {
+        core_saturation: true,
+        memory_saturation: false,
+        memory_stranded: Kb(2 << 20),
+        selfish_services: Vec::new(),
+        frames_per_layer: None,
+        hosts_per_layer: None,
+    }
+}
