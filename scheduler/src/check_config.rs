@@ -5,11 +5,8 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use cue_scheduler_config::{Effective, Kind, Loaded, Place};
-
-use crate::app;
 
 /// Lines are kept to this where they can be.
 const WIDTH: usize = 80;
@@ -17,20 +14,13 @@ const WIDTH: usize = 80;
 /// Where the comment begins, if the value leaves room.
 const COMMENT_AT: usize = 44;
 
-/// Prints the configuration, then the warnings; the exit code says whether the scheduler would start with it.
-pub fn run(loaded: &Loaded) -> ExitCode {
+/// Prints the configuration, then the warnings.
+pub fn run(loaded: &Loaded) {
     let mut out = std::io::stdout().lock();
     // Who closes its end has read enough.
     drop(out.write_all(text(loaded).as_bytes()).and_then(|()| out.flush()));
     for warning in &loaded.warnings {
         eprintln!("warning: {warning}");
-    }
-    match app::policy(&loaded.config) {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 

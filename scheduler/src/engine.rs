@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 use crate::feed::{Feed, FeedCounts, PoolAt, Turn, Wake, Wanted};
 use crate::pass::{PassContext, PassReport, pass};
 use crate::store::StoreError;
-use crate::store::error::chain;
 
 /// Hears what happens: metrics in production, counters in a benchmark.
 pub trait Observer: Send + Sync {
@@ -235,6 +234,21 @@ async fn until(due: Option<Instant>) {
         Some(due) => tokio::time::sleep_until(due.into()).await,
         None => std::future::pending().await,
     }
+}
+
+/// An error with its causes, in one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Many an error says its cause itself.
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -36,7 +36,10 @@ fn main() -> ExitCode {
     };
     match command {
         None => book(loaded),
-        Some(Command::CheckConfig) => check_config::run(&loaded),
+        Some(Command::CheckConfig) => {
+            check_config::run(&loaded);
+            ExitCode::SUCCESS
+        }
         Some(Command::Explain { job, json }) => ask(&loaded, &Question::Job(job), json),
         Some(Command::Plan { json }) => ask(&loaded, &Question::Plan, json),
     }

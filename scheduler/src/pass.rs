@@ -15,17 +15,18 @@ use cue_scheduler_core::landing::{Landing, Truth, settle};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::{Job, JobIx, Snapshot};
+use cue_scheduler_core::snapshot::{Job, JobIx, LayerIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, book, cut};
+use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, Rejected, book, cut};
 use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
 use crate::tally::{LayerOutcomes, Tally};
+use crate::waitlist::{Left, Waitlist};
 
 /// How often a pass plans. Refusals of a second round are rare: they take somebody who is faster twice.
 const ROUNDS: usize = 4;
@@ -76,6 +77,8 @@ pub struct PassReport {
     pub waiting: BTreeMap<Reason, u64>,
     /// Layers left waiting, by reason.
     pub waiting_layers: BTreeMap<Reason, usize>,
+    /// Each layer left waiting, the most important first, with its one obstacle.
+    pub left: Vec<Left>,
     /// Frames that the database refused.
     pub refusals: Refusals,
     /// The last plan was refused in part, and the pass had no further round to plan the rest again.
@@ -103,6 +106,7 @@ impl PassReport {
     /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
     fn planned_anew(&mut self, plan: &Plan) {
         self.unsettled = false;
+        self.scores.extend(plan.placements.iter().filter_map(|placement| Some(placement.score?.0)));
         self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
         self.waiting.clear();
         self.waiting_layers.clear();
@@ -116,11 +120,12 @@ impl PassReport {
     /// When to come again.
     pub fn turn(&self) -> Turn {
         let waiting = self.waiting.values().sum::<u64>() > 0;
+        let cut_short = self.unsettled || self.waiting.contains_key(&Reason::PassBound);
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || self.unsettled) {
+        } else if self.frames() > 0 && (!waiting || cut_short) {
             Turn::Again
         } else {
             Turn::Saturated
@@ -135,10 +140,8 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
 
     let mut snapshot = reader.read(&context.store).await?;
     count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
-    {
-        let launches = context.launches.lock().await;
-        snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
-    }
+    let mut waitlist = Waitlist::default();
+    waitlist.take_unbuildable(&mut snapshot, &*context.launches.lock().await);
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {
@@ -152,6 +155,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     report.took[0] = began.elapsed();
 
     let mut tally = Tally::default();
+    let mut last = Plan::default();
     for _ in 0..ROUNDS {
         leave_out_paused(context, &mut snapshot);
         let planning = Instant::now();
@@ -159,15 +163,22 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         tally.planned(&snapshot, &plan);
         report.planned_anew(&plan);
         report.took[1] += planning.elapsed();
-        if plan.placements.is_empty() {
+        last = plan;
+        if last.placements.is_empty() {
             break;
         }
 
         let booking = Instant::now();
-        let landing = match prepare(context, reader, &snapshot, &plan).await {
-            Ok(cut) => carry_out(context, reader, &snapshot, cut, &mut report, &mut tally).await,
+        let landing = match prepare(context, reader, &snapshot, &last).await {
+            Ok(cut) => {
+                let follow = Follow { report: &mut report, tally: &mut tally, waitlist: &mut waitlist };
+                carry_out(context, reader, &snapshot, cut, follow).await
+            }
             Err(error) => {
-                plan.placements.iter().for_each(|placement| tally.failed(placement.layer));
+                tally.failed(last.placements.iter().map(|placement| placement.layer));
+                for placement in &last.placements {
+                    waitlist.failed(&snapshot[placement.layer].id);
+                }
                 report.failed = Some(error);
                 Landing::default()
             }
@@ -176,13 +187,14 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         if landing.truths.is_empty() || report.failed.is_some() {
             break;
         }
-        settle(&mut snapshot, &plan, &landing);
+        settle(&mut snapshot, &last, &landing);
         report.unsettled = true;
     }
     for layer in tally.consumed().map(|layer| &snapshot[layer]) {
         tracing::debug!(layer.id = %layer.id, "Layer {}.{} fully consumed.", snapshot[layer.job].name, layer.name);
     }
     report.layer_outcomes = tally.outcomes();
+    report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await);
     reader.keep(snapshot);
     Ok(report)
 }
@@ -220,31 +232,48 @@ async fn prepare(
     Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
+/// Who follows what becomes of a plan.
+struct Follow<'p> {
+    report: &'p mut PassReport,
+    tally: &'p mut Tally,
+    waitlist: &'p mut Waitlist,
+}
+
 /// Books the chunks, some at a time, and launches what is booked.
 async fn carry_out(
     context: &PassContext,
     reader: &mut PoolReader,
     snapshot: &Snapshot,
     plan: Cut,
-    report: &mut PassReport,
-    tally: &mut Tally,
+    Follow { report, tally, waitlist }: Follow<'_>,
 ) -> Landing {
-    let Cut { chunks, frames, unlaunchable, missing } = plan;
+    let Cut { chunks, frames, unlaunchable, unbuildable, missing } = plan;
     let mut landing = Landing::default();
+    tally.failed(unlaunchable.iter().copied());
     for layer in unlaunchable {
-        tally.failed(layer);
         landing.truths.push(Truth::LayerOut(snapshot[layer].id.clone()));
     }
     for (layer, frames) in missing {
-        report.refusals.add(Refusal::FrameTaken, frames);
+        let bad = unbuildable.get(&layer).map_or(0, Vec::len);
+        report.refusals.add(Refusal::FrameTaken, frames.saturating_sub(bad));
         let (layer, frames) = (snapshot[layer].id.clone(), u32::try_from(frames).unwrap_or(u32::MAX));
         landing.truths.push(Truth::FramesGone { layer, frames });
+    }
+    for frames in unbuildable.into_values() {
+        report.refusals.add(Refusal::FrameUnbuildable, frames.len());
+        leave_alone(context, reader, frames.into_iter().map(Rejected::Frame).collect()).await;
     }
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
-            let mut booked = book(&context.store, chunk, context.booking).await?;
-            let frames: Vec<_> = booked
+            let candidates = chunk.layers.iter().filter_map(|layer| layer.candidates.first());
+            let at: Vec<LayerIx> =
+                candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
+            let mut booked = match book(&context.store, chunk, context.booking).await {
+                Ok(booked) => booked,
+                Err(error) => return Err((layers, at, error)),
+            };
+            let booked_frames: Vec<_> = booked
                 .bookings
                 .iter()
                 .map(|Booking { hold, .. }| (hold.frame.clone(), hold.host.clone(), hold.show_name.clone()))
@@ -255,12 +284,12 @@ async fn carry_out(
                 let (launcher, bookings) = (launcher.clone(), std::mem::take(&mut booked.bookings));
                 tasks.spawn(async move { launcher.launch(bookings).await });
             }
-            Ok::<_, StoreError>((layers, frames, booked))
+            Ok((layers, at, booked_frames, booked))
         })
         .buffer_unordered(context.chunks_in_flight.max(1));
     while let Some(result) = results.next().await {
         match result {
-            Ok((layers, booked_frames, booked)) => {
+            Ok((layers, at, booked_frames, booked)) => {
                 for (frame, host, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
@@ -269,11 +298,17 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { landed, refusals, truths, retries, healed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, healed, rejected, failed, .. } = booked;
                 landing.landed.extend(landed);
                 landing.truths.extend(truths);
+                leave_alone(context, reader, rejected).await;
+                if let Some(error) = failed {
+                    tally.failed(at);
+                    report.failed = Some(error);
+                }
                 report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
-                if refusals.iter().next().is_some() {
+                if let Some(cause) = refusals.chief() {
+                    waitlist.refused(&layers, cause);
                     for layer in &layers {
                         reader.windows.forget(layer);
                     }
@@ -283,8 +318,28 @@ async fn carry_out(
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.
-            Err(error) => report.failed = Some(error),
+            Err((layers, at, error)) => {
+                tally.failed(at);
+                for layer in &layers {
+                    waitlist.failed(layer);
+                }
+                report.failed = Some(error);
+            }
         }
     }
     landing
+}
+
+/// Keeps what can't be built, or what the database can't book, out of the passes that follow, for a while.
+async fn leave_alone(context: &PassContext, reader: &mut PoolReader, rejected: Vec<Rejected>) {
+    if rejected.is_empty() {
+        return;
+    }
+    let mut launches = context.launches.lock().await;
+    for rejected in rejected {
+        match rejected {
+            Rejected::Frame(frame) => reader.windows.avoid(frame, launches.back_off()),
+            Rejected::Layer(layer, why) => launches.reject(layer, why),
+        }
+    }
 }

@@ -15,12 +15,12 @@ use cue_scheduler_core::reason::Reason;
 use crate::accounting::{self, Correction};
 use crate::booking::Refusal;
 use crate::engine;
+use crate::engine::chain;
 use crate::feed::{FeedCounts, Standstill};
 use crate::http::{Metrics, Readiness};
 use crate::launch::{self, Outcome};
 use crate::pass::PassReport;
 use crate::store::StoreError;
-use crate::store::error::chain;
 
 /// How often a line of one kind about one pool or host is written.
 const SPARED: Duration = Duration::from_secs(30);

@@ -65,9 +65,16 @@ impl Tally {
         looked.hosts.insert(host);
     }
 
-    /// The layer's booking failed with an error, or could not be tried.
-    pub fn failed(&mut self, layer: LayerIx) {
-        self.layers.entry(layer).or_default().failed = true;
+    /// The booking of these layers failed with an error, or could not be tried.
+    pub fn failed(&mut self, layers: impl IntoIterator<Item = LayerIx>) {
+        for layer in layers {
+            self.layers.entry(layer).or_default().failed = true;
+        }
+    }
+
+    /// Frames of a layer that waited when the pass first planned it and were not booked; 0 for one that looked for no host.
+    pub fn not_booked(&self, layer: LayerIx) -> u32 {
+        self.layers.get(&layer).map_or(0, |looked| looked.wanted.saturating_sub(looked.booked))
     }
 
     /// The layers whose waiting frames were all booked.
@@ -132,8 +139,13 @@ mod tests {
     }
 
     fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {
-        let placement =
-            |at: &u32| Placement { layer: LayerIx(*at), host: HostIx(0), size: Resources::default(), frames: 1 };
+        let placement = |at: &u32| Placement {
+            layer: LayerIx(*at),
+            host: HostIx(0),
+            size: Resources::default(),
+            frames: 1,
+            score: None,
+        };
         Plan {
             placements: placed.iter().map(placement).collect(),
             waiting: waiting
@@ -156,10 +168,10 @@ mod tests {
         let mut tally = Tally::default();
         tally.planned(&layers(7), &plan);
         tally.booked(LayerIx(0), "a".into());
-        tally.failed(LayerIx(0));
+        tally.failed([LayerIx(0)]);
         tally.booked(LayerIx(1), "a".into());
         tally.booked(LayerIx(1), "b".into());
-        tally.failed(LayerIx(2));
+        tally.failed([LayerIx(2)]);
         let outcomes = tally.outcomes();
         assert_eq!(
             outcomes,

@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::Observer;
 use super::dirty::Dirty;
 use super::notice::{CAPS, Notice, RELEASES};
+use crate::engine::chain;
 use crate::feed::Wake;
-use crate::store::error::chain;
 use crate::store::{Store, StoreError};
 
 /// Between two tries to connect.

@@ -50,6 +50,10 @@ const LOCK_TIMEOUT: &str = "55P03";
 /// `admin_shutdown`, `crash_shutdown`, `cannot_connect_now`: the server ends or begins. The first two can also come instead of
 /// the answer to a commit that was made.
 const SHUTDOWNS: [&str; 3] = ["57P01", "57P02", "57P03"];
+/// `foreign_key_violation`
+const FOREIGN_KEY: &str = "23503";
+/// Classes of SQLSTATE: data exception, integrity constraint, and what triggers raise.
+const ABOUT_DATA: [&str; 3] = ["22", "23", "P0"];
 
 impl StoreError {
     /// What [`StoreError::retryable`] can answer.
@@ -58,8 +62,10 @@ impl StoreError {
     /// What would help where the cause alone doesn't tell: TLS, of which the library says what it found and not which key of the
     /// configuration it concerns.
     pub fn advice(&self) -> Option<&'static str> {
-        let Self::Database { source: sqlx::Error::Io(_) | sqlx::Error::Tls(_), .. } = self else { return None };
-        let cause = chain(self);
+        let Self::Database { source: source @ (sqlx::Error::Io(_) | sqlx::Error::Tls(_)), .. } = self else {
+            return None;
+        };
+        let cause = source.to_string();
         let causes = [
             (
                 "UnknownIssuer",
@@ -91,6 +97,26 @@ impl StoreError {
         Self::RETRYABLE.into_iter().find(|retryable| *retryable == sqlstate)
     }
 
+    /// Whether what some row holds is the cause: a number that leaves its column, a constraint, a trigger's refusal, a value
+    /// that can't be read. Others may go on without that row.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Row { .. } => true,
+            Self::Database { source: sqlx::Error::Database(_), .. } => {
+                self.sqlstate().is_some_and(|sqlstate| ABOUT_DATA.iter().any(|class| sqlstate.starts_with(class)))
+            }
+            Self::Busy { .. } | Self::PasswordFile { .. } => false,
+            Self::Database { source, .. } => {
+                matches!(source, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+            }
+        }
+    }
+
+    /// Whether a row that was read before is gone: a frame, a host, a job. What refers to it failed, and nothing is wrong with it.
+    pub fn is_about_a_vanished_row(&self) -> bool {
+        self.sqlstate().is_some_and(|sqlstate| sqlstate == FOREIGN_KEY)
+    }
+
     /// Whether the database did not answer at all, or only that it ends, so that it isn't known what it did.
     pub fn is_unanswered(&self) -> bool {
         self.sqlstate().is_some_and(|sqlstate| SHUTDOWNS.contains(&&*sqlstate))
@@ -111,19 +137,4 @@ impl StoreError {
     pub fn is_closed(&self) -> bool {
         matches!(self, Self::Database { source: sqlx::Error::PoolClosed, .. })
     }
-}
-
-/// An error with its causes, in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        // Many an error says its cause itself.
-        if !text.ends_with(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
