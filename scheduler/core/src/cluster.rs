@@ -225,7 +225,10 @@ mod tests {
         let ignored = BTreeSet::from(["old".to_owned()]);
         let rights = [right("s", "a")];
         assert!(clusters(&tags, &rights, &ignored, SIZES).iter().all(|cluster| cluster.kind == TagKind::Alloc));
-        assert_eq!(pools(&tags, &rights, &ignored, &Slicing::default())[0].tags, BTreeMap::from([("general".into(), TagKind::Alloc)]));
+        assert_eq!(
+            pools(&tags, &rights, &ignored, &Slicing::default())[0].tags,
+            BTreeMap::from([("general".into(), TagKind::Alloc)])
+        );
     }
 
     #[test]

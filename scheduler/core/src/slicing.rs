@@ -43,12 +43,7 @@ impl Slicing {
     /// Cuts anew for these numbers of hosts, none of which should be above `hosts_max` in a pool. `in_use` says whether
     /// somebody works on an allocation in so many slices.
     #[must_use]
-    pub fn cut(
-        &self,
-        hosts_max: u64,
-        hosts: &BTreeMap<AllocId, u64>,
-        in_use: impl Fn(&AllocId, u16) -> bool,
-    ) -> Self {
+    pub fn cut(&self, hosts_max: u64, hosts: &BTreeMap<AllocId, u64>, in_use: impl Fn(&AllocId, u16) -> bool) -> Self {
         let cut = hosts.iter().map(|(alloc, hosts)| {
             let known = self.0.get(alloc).copied();
             let fitting = sizes().filter(|of| fits(*of, *hosts, hosts_max));

@@ -17,11 +17,12 @@ impl Feed {
     }
 
     /// Decides anew how large allocations are cut, and learns what facilities are called.
-    pub(super) async fn cut_anew(&mut self, store: &Store) -> Result<(), StoreError> {
-        let places = store.places(self.scope.facility.as_ref()).await?;
+    pub(super) async fn cut_anew(&mut self, facility: Option<&FacilityId>, store: &Store) -> Result<(), StoreError> {
+        let places = store.places(facility).await?;
         let hosts = places.iter().map(|place| (place.alloc.clone(), u64::try_from(place.hosts).unwrap_or(0))).collect();
         let facilities: BTreeMap<_, &FacilityId> = places.iter().map(|place| (&place.alloc, &place.facility)).collect();
-        let in_use = |alloc: &_, of| facilities.get(alloc).is_some_and(|facility| self.table.in_use(facility, alloc, of));
+        let in_use =
+            |alloc: &_, of| facilities.get(alloc).is_some_and(|facility| self.table.in_use(facility, alloc, of));
         self.slicing = self.slicing.cut(self.scope.hosts_max, &hosts, in_use);
         let scope = |name: &str| Arc::from(members::scope(name));
         self.scopes = places.iter().map(|place| (place.alloc.clone(), scope(&place.facility_name))).collect();

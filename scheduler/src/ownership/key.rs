@@ -41,7 +41,8 @@ impl LockKey {
     pub fn of_pool(role: i64, pool: &PoolId) -> Self {
         let PoolId { facility, alloc, slice } = pool;
         let slice = [slice.of.to_be_bytes(), slice.at.to_be_bytes()].concat();
-        let hash = fnv([&role.to_be_bytes(), facility.as_str().as_bytes(), alloc.as_str().as_bytes(), slice.as_slice()]);
+        let hash =
+            fnv([&role.to_be_bytes(), facility.as_str().as_bytes(), alloc.as_str().as_bytes(), slice.as_slice()]);
         Self { class: POOLS | low_bits(hash >> 49), key: low_bits(hash) }
     }
 

@@ -131,8 +131,9 @@ impl Coordination {
     }
 
     async fn end_predecessor(&mut self, place: LockKey) -> Result<(), Loss> {
-        let query =
-            sqlx::query(sql!("end_predecessor")).bind(i64::from(place.class)).bind(i64::from(place.key.cast_unsigned()));
+        let query = sqlx::query(sql!("end_predecessor"))
+            .bind(i64::from(place.class))
+            .bind(i64::from(place.key.cast_unsigned()));
         answer("ending our lost session", query.execute(&mut self.connection)).await.map(drop)
     }
 

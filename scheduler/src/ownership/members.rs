@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn other_programs_are_nobody() {
-        for name in ["", "psql", "cue-scheduler", "cue-scheduler/spi", "cue-scheduler/spi/1", "cue-scheduler//00000001"] {
+        for name in ["", "psql", "cue-scheduler", "cue-scheduler/spi", "cue-scheduler/spi/1", "cue-scheduler//00000001"]
+        {
             assert_eq!(member(name), None, "{name}");
         }
     }

@@ -27,8 +27,8 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::Wake;
 use crate::engine::chain;
+use crate::feed::Wake;
 use crate::store::{Direct, Store};
 use key::LockKey;
 use locks::{Coordination, Loss};
@@ -173,12 +173,7 @@ impl Ownership {
     }
 
     /// Takes turns until told to leave.
-    async fn keep_place(
-        &self,
-        session: &mut Coordination,
-        me: &Member,
-        leave: &CancellationToken,
-    ) -> Result<(), Loss> {
+    async fn keep_place(&self, session: &mut Coordination, me: &Member, leave: &CancellationToken) -> Result<(), Loss> {
         tracing::info!("registered as {}", me.id);
         let mut round = Round::default();
         loop {

@@ -63,6 +63,13 @@ pub struct View {
     pub owned: usize,
 }
 
+impl View {
+    /// Names of the pools that somebody owns, with their owners.
+    pub fn owners(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pools.iter().filter_map(|(pool, owner)| Some((pool.name.as_ref(), owner.as_deref()?)))
+    }
+}
+
 /// Shared by the feed and the loop.
 #[derive(Debug)]
 pub struct Table {

@@ -84,11 +84,7 @@ impl Store {
     }
 
     /// The tags of the hosts of an allocation's slice; kinds that nobody schedules by are left out.
-    pub async fn host_tags(
-        &self,
-        alloc: &AllocId,
-        slice: Slice,
-    ) -> Result<HashMap<HostId, Vec<HostTag>>, StoreError> {
+    pub async fn host_tags(&self, alloc: &AllocId, slice: Slice) -> Result<HashMap<HostId, Vec<HostTag>>, StoreError> {
         let rows: Vec<(String, String, String)> = sqlx::query_as(sql!("hosts/tags"))
             .bind(alloc.as_str())
             .bind(i32::from(slice.of))
