@@ -1,0 +1,1 @@
+//! Procs that were booked and never launched.
