@@ -35,6 +35,7 @@ use crate::reporter::{Reporter, told};
 use crate::signals::{CutShort, StopSignals, switch_levels};
 use crate::snapshot::{Launches, ReadSettings};
 use crate::store::{Direct, Password, Store, Target, Tls};
+use crate::takeover;
 
 /// Longest pause between two tries to reach the database at the start.
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -104,6 +105,9 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         engine.feed.share(table.clone());
         status.shares_by(table.clone());
         let direct = Direct { host: config.database.direct_host.clone(), port: config.database.direct_port };
+        let taking_over = launcher.clone().map(|launcher| {
+            tokio::spawn(takeover::run(store.clone(), launcher, table.clone(), reporter.clone(), stop.clone()))
+        });
         let (of_store, wake) = (store.clone(), engine.wake.clone());
         let place = Ownership { store: of_store, direct, table, wake, observer: reporter.clone() }.start();
         let period = config.accounting.recompute_interval;
@@ -116,6 +120,9 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         stop.cancel();
         for task in counting {
             task.await.context("the accounting")?;
+        }
+        if let Some(task) = taking_over {
+            task.await.context("the takeover")?;
         }
         readiness.waits_for("stopping");
         drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout.saturating_sub(CLOSING)).await;

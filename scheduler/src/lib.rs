@@ -22,5 +22,6 @@ pub mod sight;
 pub mod signals;
 pub mod snapshot;
 pub mod store;
+pub mod takeover;
 pub mod tally;
 pub mod waitlist;

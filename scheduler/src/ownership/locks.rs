@@ -48,6 +48,24 @@ struct Who {
     role: i64,
 }
 
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    pid: i32,
+    name: String,
+    own_role: bool,
+    own_session: bool,
+    idle: Option<f64>,
+    class: i64,
+    key: i64,
+}
+
+impl From<HeldRow> for HeldLock {
+    fn from(row: HeldRow) -> Self {
+        let HeldRow { pid, name, own_role, own_session, idle, class, key } = row;
+        Self { pid, name, own_role, own_session, idle, key: LockKey::from_columns(class, key) }
+    }
+}
+
 /// The session.
 #[derive(Debug)]
 pub struct Coordination {
@@ -86,8 +104,9 @@ impl Coordination {
     /// Who is there and who holds what.
     pub async fn look(&mut self) -> Result<Vec<HeldLock>, Loss> {
         let (first, last) = LockKey::CLASSES;
-        let query = sqlx::query_as::<_, HeldLock>(sql!("look")).bind(i64::from(first)).bind(i64::from(last));
+        let query = sqlx::query_as::<_, HeldRow>(sql!("look")).bind(i64::from(first)).bind(i64::from(last));
         let held = answer("reading members", query.fetch_all(&mut self.connection)).await?;
+        let held: Vec<HeldLock> = held.into_iter().map(HeldLock::from).collect();
         // Each pid of a server is one session: another one answers here than took the place.
         match held.iter().find(|lock| lock.own_session) {
             Some(lock) if lock.pid != self.who.pid => Err(Loss::Pooled),

@@ -44,7 +44,7 @@ pub fn member(name: &str) -> Option<Member> {
 }
 
 /// A lock of ours and the session that holds it.
-#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HeldLock {
     /// The session's process on the server.
     pub pid: i32,
@@ -56,10 +56,8 @@ pub struct HeldLock {
     pub own_session: bool,
     /// Seconds since its last activity, by the database's clock; unknown for other roles.
     pub idle: Option<f64>,
-    /// The first number of the lock.
-    pub class: i64,
-    /// The second number of the lock.
-    pub key: i64,
+    /// The lock.
+    pub key: LockKey,
 }
 
 /// Who is there.
@@ -84,13 +82,10 @@ pub struct Seen {
 /// of for `stale_after`.
 pub fn see(held: &[HeldLock], stale_after: Duration) -> Seen {
     let mut seen = Seen::default();
-    let placed: BTreeSet<i32> = held
-        .iter()
-        .filter(|lock| LockKey::from_columns(lock.class, lock.key) == LockKey::of_member(&lock.name))
-        .map(|lock| lock.pid)
-        .collect();
+    let placed: BTreeSet<i32> =
+        held.iter().filter(|lock| lock.key == LockKey::of_member(&lock.name)).map(|lock| lock.pid).collect();
     for lock in held {
-        let key = LockKey::from_columns(lock.class, lock.key);
+        let key = lock.key;
         let name: Arc<str> = lock.name.as_str().into();
         if !key.is_place() {
             if lock.own_role {
@@ -126,15 +121,7 @@ mod tests {
     const STALE: Duration = Duration::from_secs(8);
 
     fn held(name: &str, key: LockKey, idle: Option<f64>) -> HeldLock {
-        HeldLock {
-            pid: 1,
-            name: name.to_owned(),
-            own_role: true,
-            own_session: false,
-            idle,
-            class: key.class.into(),
-            key: key.key.cast_unsigned().into(),
-        }
+        HeldLock { pid: 1, name: name.to_owned(), own_role: true, own_session: false, idle, key }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod notify;
 pub mod places;
 pub mod retry;
 mod schema;
+pub mod takeover;
 mod target;
 pub mod undo;
 pub mod work;
@@ -156,6 +157,7 @@ pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
         "booking/start_frames",
         "booking/lock_resources",
         "booking/apply",
+        "takeover/left_behind",
         "undo/lock_frames",
         "undo/delete_procs",
         "undo/clear_frames",
