@@ -10,12 +10,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use cue_scheduler_config::{Config, Loaded, Strategy};
+use cue_scheduler_config::{Config, Loaded};
 use cue_scheduler_core::cluster::ChunkSizes;
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::FacilityId;
 use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
+use cue_scheduler_core::planning::epvm::{Epvm, Weights};
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +30,7 @@ use crate::accounting::{self, Correction, Dirty};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
 use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill, Wake};
-use crate::http::{self, Metrics, Readiness};
+use crate::http::{self, Metrics, Readiness, Status};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::pass::{PassContext, PassReport};
 use crate::snapshot::{Launches, ReadSettings};
@@ -43,14 +45,17 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let config = loaded.config;
-    let policy = policy(&config)?;
+    let policy = policy(&config);
     raise_open_files();
     let stop = on_signal()?;
 
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Readiness::default();
     let port = config.queue.metrics_port;
-    let server = http::bind(port, metrics.clone(), readiness.clone())
+    let ignored_tags = config.scheduler.ignore_tags.iter().cloned().collect();
+    let status = Status::new(config.scheduler.facility.clone(), ignored_tags, readiness.clone(), metrics.sight());
+    let status = Arc::new(status);
+    let server = http::bind(port, metrics.clone(), readiness.clone(), status.clone())
         .await
         .with_context(|| format!("queue.metrics_port: port {port} can't be listened on"))?;
     tracing::info!("Metrics server listening on http://{}/metrics", server.address()?);
@@ -65,6 +70,7 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
             let ledger = Arc::new(DatabaseLedger(store.clone()));
             Arc::new(Launcher::new(launch_settings(&config), ledger, metrics.clone()))
         });
+        status.launches_by(launcher.clone());
         let observer = Arc::new(Reporter::new(metrics, readiness.clone()));
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));
@@ -161,23 +167,33 @@ pub(crate) fn read_settings(config: &Config) -> ReadSettings {
     }
 }
 
-/// How work is placed. E-PVM is not offered yet, and a scheduler that takes the setting and does something else would be worse
-/// than one that does not start.
-pub fn policy(config: &Config) -> anyhow::Result<Policy> {
+/// How work is placed.
+pub fn policy(config: &Config) -> Policy {
     let queue = &config.queue;
-    let Strategy::Saturation { cores: core_saturation, memory: memory_saturation } =
-        queue.host_booking_strategy.choice()
-    else {
-        bail!("queue.host_booking_strategy.type: `epvm` is not offered yet; `saturation` is");
+    let strategy = match queue.host_booking_strategy.choice() {
+        cue_scheduler_config::Strategy::Saturation { cores, memory } => {
+            Strategy::Saturation(Saturation { cores, memory })
+        }
+        cue_scheduler_config::Strategy::Epvm { max_candidates, weights } => Strategy::Epvm(Epvm {
+            max_candidates,
+            weights: Weights {
+                cores: weights.cores,
+                memory: weights.mem,
+                gpus: weights.gpus,
+                gpu_memory: weights.gpu_mem,
+                gpu_count_reservation: weights.gpu_count_reservation,
+                gpu_memory_reservation: weights.gpu_mem_reservation,
+            },
+        }),
     };
-    Ok(Policy {
-        core_saturation,
-        memory_saturation,
+    Policy {
+        strategy,
         memory_stranded: kb(queue.memory_stranded_threshold.0),
         selfish_services: queue.selfish_services.clone(),
         frames_per_layer: queue.dispatch_frames_per_layer_limit,
         hosts_per_layer: queue.host_candidate_attempts_per_layer,
-    })
+        jobs_per_show: queue.max_jobs_per_cluster_pass,
+    }
 }
 
 fn kb(bytes: u64) -> Kb {

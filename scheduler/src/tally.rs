@@ -72,6 +72,11 @@ impl Tally {
         }
     }
 
+    /// Frames of a layer that waited when the pass first planned it and were not booked; 0 for one that looked for no host.
+    pub fn not_booked(&self, layer: LayerIx) -> u32 {
+        self.layers.get(&layer).map_or(0, |looked| looked.wanted.saturating_sub(looked.booked))
+    }
+
     /// How the layers ended.
     pub fn outcomes(&self) -> LayerOutcomes {
         let mut outcomes = LayerOutcomes::default();
@@ -123,8 +128,13 @@ mod tests {
     }
 
     fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {
-        let placement =
-            |at: &u32| Placement { layer: LayerIx(*at), host: HostIx(0), size: Resources::default(), frames: 1 };
+        let placement = |at: &u32| Placement {
+            layer: LayerIx(*at),
+            host: HostIx(0),
+            size: Resources::default(),
+            frames: 1,
+            score: None,
+        };
         Plan {
             placements: placed.iter().map(placement).collect(),
             waiting: waiting

@@ -276,7 +276,7 @@ mod tests {
                 given: Given::default(),
             });
             let size = Resources { cores: Centicores::CORE, ..Resources::default() };
-            plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames });
+            plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames, score: None });
             let window = (1..=*frames + 3).map(|number| WaitingFrame {
                 frame: FrameRef {
                     id: format!("{job}-{number}").into(),

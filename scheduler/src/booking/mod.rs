@@ -7,13 +7,15 @@
 //! counter that refuses is checked against the sum of its procs first, since in some generations of Cuebot releases don't
 //! lower it; where the sum has room, the transaction goes on and leaves the true value behind.
 //!
-//! [`cut`] makes chunks of a plan; [`book`] books one; `attempt.rs` is one transaction, `resources.rs` its last steps; `ledger.rs` undoes what certainly never ran.
+//! [`cut`] makes chunks of a plan; [`book`] books one; `attempt.rs` is one transaction, `limits.rs` and `resources.rs` some of its
+//! steps; `ledger.rs` undoes what certainly never ran.
 
 mod attempt;
 mod chunk;
 mod cut;
 mod isolate;
 mod ledger;
+mod limits;
 mod refusal;
 mod resources;
 

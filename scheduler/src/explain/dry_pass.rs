@@ -8,19 +8,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{FolderId, JobId, LayerId, LimitId};
-use cue_scheduler_core::planning::plan;
+use cue_scheduler_core::domain::id::{FolderId, HostId, JobId, LayerId, LimitId};
+use cue_scheduler_core::planning::{Placement, plan};
 use cue_scheduler_core::reason::Obstacle;
-use cue_scheduler_core::snapshot::{LayerIx, LimitIx, Snapshot};
+use cue_scheduler_core::snapshot::{Counted, LayerIx, LimitIx, Snapshot};
 
 use super::Inquirer;
 use super::pools::{Places, Planned};
+use crate::feed::Standstill;
 use crate::snapshot::Launches;
 use crate::store::StoreError;
 
 /// What a pass over all pools would do.
 #[derive(Clone, Debug, Default)]
 pub struct DryPass {
+    /// What forbids booking altogether; then no pool is planned.
+    pub standstill: Option<Standstill>,
     /// The pools in the order in which they were planned.
     pub pools: Vec<DryPool>,
 }
@@ -74,6 +77,9 @@ pub struct DryWaiting {
 
 /// Reads and plans all pools of the scope.
 pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
+    if inquirer.standstill.is_some() {
+        return Ok(DryPass { standstill: inquirer.standstill, pools: Vec::new() });
+    }
     let facility = inquirer.scope.as_ref().map(|(id, _)| id);
     let places = Places::read(inquirer, facility).await?;
     let mut taken = Taken::default();
@@ -81,8 +87,6 @@ pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
     let mut answer = DryPass::default();
     for pool in &places.pools {
         let mut snapshot = Planned::read(inquirer, pool).await?;
-        // Work with other tags is other pools' business.
-        snapshot.layers.retain(|layer| pool.kind_of(&layer.tags).is_some());
         taken.take_off(&mut snapshot);
         let layers: Vec<LayerId> = snapshot.layers.iter().map(|layer| layer.id.clone()).collect();
         launches.read(&layers, &inquirer.store).await?;
@@ -100,7 +104,7 @@ pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
         for placement in &plan.placements {
             let layer = &snapshot[placement.layer];
             let job = &snapshot[layer.job];
-            taken.count(&snapshot, placement.layer, &placement.size, placement.frames);
+            taken.count(&snapshot, placement);
             booked.push(DryBooking {
                 show: snapshot[job.subscription].show_name.clone(),
                 job: job.name.clone(),
@@ -141,10 +145,14 @@ struct Taken {
     jobs: HashMap<JobId, Resources>,
     folders: HashMap<FolderId, Resources>,
     limits: HashMap<LimitId, i64>,
+    /// Hosts that would take a seat of a limit that counts them.
+    seats: HashMap<LimitId, BTreeSet<HostId>>,
 }
 
 impl Taken {
-    fn count(&mut self, snapshot: &Snapshot, at: LayerIx, size: &Resources, frames: u32) {
+    fn count(&mut self, snapshot: &Snapshot, placement: &Placement) {
+        let Placement { layer: at, host, size, frames, .. } = *placement;
+        let host = &snapshot[host].id;
         let layer = &snapshot[at];
         let job = &snapshot[layer.job];
         let n = i64::from(frames);
@@ -157,7 +165,12 @@ impl Taken {
         }
         let limits: BTreeSet<LimitIx> = layer.limits.iter().copied().collect();
         for limit in limits {
-            *self.limits.entry(snapshot[limit].id.clone()).or_default() += n;
+            let id = snapshot[limit].id.clone();
+            match &snapshot[limit].counted {
+                Counted::Frames => *self.limits.entry(id).or_default() += n,
+                Counted::Hosts(holders) if holders.contains(host) => {}
+                Counted::Hosts(_) => drop(self.seats.entry(id).or_default().insert(host.clone())),
+            }
         }
     }
 
@@ -179,7 +192,12 @@ impl Taken {
             }
         }
         for limit in &mut snapshot.limits {
-            limit.frames.used = limit.frames.used.saturating_add(self.limits.get(&limit.id).copied().unwrap_or(0));
+            let frames = self.limits.get(&limit.id).copied().unwrap_or(0);
+            limit.running.used = limit.running.used.saturating_add(frames);
+            if let (Counted::Hosts(holders), Some(seats)) = (&mut limit.counted, self.seats.get(&limit.id)) {
+                limit.running.used = limit.running.used.saturating_add(seats.len() as i64);
+                holders.extend(seats.iter().cloned());
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Answers as machines read them. Amounts have their unit beside them: cores may be fractions, memory is in KiB.
 
-use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Kb};
+use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Hosts, Kb};
 use cue_scheduler_core::reason::{Bound, Full, Lack, Nearest, Obstacle, Short};
 use serde_json::{Map, Value, json};
+
+use crate::feed::Standstill;
 
 use super::{Answer, Block, DryPass, Explanation, LayerExplanation, PoolAnswer, Unserved};
 
@@ -23,7 +25,7 @@ macro_rules! amounts {
     )+};
 }
 
-amounts!(Gpus in "gpus", Kb in "kib", Frames in "frames");
+amounts!(Gpus in "gpus", Kb in "kib", Frames in "frames", Hosts in "hosts");
 
 impl Amount for Centicores {
     const UNIT: &'static str = "cores";
@@ -63,17 +65,16 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::SubscriptionFull(n) | Obstacle::FolderCores(n) | Obstacle::JobCores(n) => json!({"cap": full(n)}),
         Obstacle::FolderGpus(n) | Obstacle::JobGpus(n) => json!({"cap": full(n)}),
         Obstacle::Limit { name, frames } => json!({"limit": **name, "cap": full(frames)}),
-        Obstacle::NoHostWithTag { hosts }
-        | Obstacle::NoHostWithOs { hosts }
-        | Obstacle::NoHostForUnthreaded { hosts } => {
-            json!({"hosts": hosts})
-        }
+        Obstacle::HostLimit { name, hosts } => json!({"limit": **name, "cap": full(hosts)}),
+        Obstacle::NoHostWithTag { hosts } | Obstacle::NoHostForUnthreaded { hosts } => json!({"hosts": hosts}),
+        Obstacle::NoHostWithOs { hosts, os } => json!({"hosts": hosts, "os": **os}),
         Obstacle::NoHostLargeEnough { hosts, nearest: n } | Obstacle::HostsBusy { hosts, nearest: n } => {
             json!({"hosts": hosts, "nearest": nearest(n.as_ref())})
         }
         Obstacle::HostsQuarantined { hosts, host } => json!({"hosts": hosts, "host": **host}),
         Obstacle::PassBound(Bound::Frames(most)) => json!({"frames_per_pass": most}),
         Obstacle::PassBound(Bound::Hosts(most)) => json!({"hosts_per_pass": most}),
+        Obstacle::PassBound(Bound::Jobs(most)) => json!({"jobs_per_pass": most}),
         Obstacle::Unbuildable { error } => json!({"error": **error}),
         Obstacle::Refused { cause } => json!({"cause": cause}),
     };
@@ -97,6 +98,7 @@ fn job(job: &Explanation) -> Value {
         .blocks
         .iter()
         .map(|block| match block {
+            Block::Standstill(standstill) => json!({"block": "standstill", "cause": standstill.label()}),
             Block::NotPending => json!({"block": "not_pending"}),
             Block::Paused => json!({"block": "paused"}),
             Block::ShowNotManaged => json!({"block": "show_not_managed"}),
@@ -189,5 +191,5 @@ pub fn dry_pass(answer: &DryPass) -> Value {
             })
         })
         .collect();
-    json!({"pools": pools})
+    json!({"standstill": answer.standstill.map(Standstill::label), "pools": pools})
 }

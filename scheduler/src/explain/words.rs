@@ -13,8 +13,6 @@ pub(super) struct Context<'a> {
     pub folder: Option<&'a str>,
     /// The tags of the layer, where they are known.
     pub tags: &'a [std::sync::Arc<str>],
-    /// What the job asks for, where it is known.
-    pub os: Option<&'a str>,
 }
 
 /// The obstacle in a clause that can follow "because".
@@ -35,6 +33,9 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
         Obstacle::Limit { name, frames } => {
             format!("limit {name} is full: {} of {} frames run under it", frames.used.0, frames.most.0)
         }
+        Obstacle::HostLimit { name, hosts } => {
+            format!("limit {name} is full: {} of {} hosts run frames under it", hosts.used.0, hosts.most.0)
+        }
         Obstacle::NoHostWithTag { hosts: 0 } => format!("allocation {pool} has no host that may be booked"),
         Obstacle::NoHostWithTag { hosts } => {
             format!(
@@ -43,13 +44,12 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
                 tagged(context)
             )
         }
-        Obstacle::NoHostWithOs { hosts } => {
-            let os = context.os.map_or_else(|| "the operating system of the job".to_owned(), str::to_owned);
+        Obstacle::NoHostWithOs { hosts, os } => {
             format!("of the {} of allocation {pool} with its tags none runs {os}", count(*hosts, "host"))
         }
         Obstacle::NoHostForUnthreaded { hosts } => format!(
-            "the {} of allocation {pool} that it may use give all cores to one frame (thread mode All), and the layer is \
-             not threadable",
+            "thread mode All gives every core of a host to one frame, the layer is not threadable, and allocation {pool} has \
+             no other host for it ({})",
             count(*hosts, "host")
         ),
         Obstacle::NoHostLargeEnough { hosts, nearest } => format!(
@@ -76,6 +76,9 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
         Obstacle::PassBound(Bound::Hosts(most)) => format!(
             "a pass fills no more than {most} hosts for a layer (queue.host_candidate_attempts_per_layer); the next follows \
              at once"
+        ),
+        Obstacle::PassBound(Bound::Jobs(most)) => format!(
+            "a pass serves no more than {most} jobs of a show (queue.max_jobs_per_cluster_pass); the next follows at once"
         ),
         Obstacle::Unbuildable { error } => format!("they can't be launched as the layer is written: {error}"),
         Obstacle::Refused { cause } => {
@@ -171,7 +174,7 @@ fn trimmed(number: f64, unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cue_scheduler_core::domain::amount::Frames;
+    use cue_scheduler_core::domain::amount::{Frames, Hosts};
     use cue_scheduler_core::reason::Short;
 
     use super::*;
@@ -205,11 +208,18 @@ mod tests {
                 "limit nuke is full: 5 of 3 frames run under it",
             ),
             (
+                Obstacle::HostLimit {
+                    name: "arnold".into(),
+                    hosts: Full { wanted: Hosts(1), used: Hosts(3), most: Hosts(3) },
+                },
+                "limit arnold is full: 3 of 3 hosts run frames under it",
+            ),
+            (
                 Obstacle::NoHostWithTag { hosts: 12 },
                 "of the 12 hosts of allocation local.farm that may be booked none has the tag fx",
             ),
             (
-                Obstacle::NoHostWithOs { hosts: 1 },
+                Obstacle::NoHostWithOs { hosts: 1, os: "rocky9".into() },
                 "of the 1 host of allocation local.farm with its tags none runs rocky9",
             ),
             (
@@ -228,8 +238,7 @@ mod tests {
             ),
         ] {
             let tags = ["fx".into()];
-            let context =
-                Context { show: "alpha", pool: "local.farm", folder: Some("shots"), tags: &tags, os: Some("rocky9") };
+            let context = Context { show: "alpha", pool: "local.farm", folder: Some("shots"), tags: &tags };
             assert_eq!(clause(&obstacle, &context), words);
         }
     }
