@@ -97,14 +97,14 @@ fn poison() -> Vec<String> {
 }
 
 /// Something that listens where an agent should, and speaks nonsense, or hangs up in the middle of it.
-async fn nonsense(address: Ipv4Addr, port: u16, says: &'static [u8], stays: bool) -> AbortOnDropHandle<()> {
+async fn nonsense(address: Ipv4Addr, port: u16, says: &'static [u8], open: bool) -> AbortOnDropHandle<()> {
     let listener = TcpListener::bind((address, port)).await.unwrap();
     AbortOnDropHandle::new(tokio::spawn(async move {
         let mut connections = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
             // The other side may be gone before us.
             let _ = stream.write_all(says).await;
-            if stays {
+            if open {
                 connections.push(stream);
             }
         }
