@@ -22,13 +22,14 @@ use cue_scheduler_core::run_frame::MemoryFactors;
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounting::{self, Correction};
+use crate::accounting::{self, Correction, Dirty};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
-use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill};
+use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill, Wake};
 use crate::http::{self, Metrics, Readiness};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::pass::{PassContext, PassReport};
@@ -72,13 +73,12 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
         let engine = engine(&config, policy, facility, store.clone(), launch, observer.clone());
         let period = config.accounting.recompute_interval;
         let heartbeat = tokio::spawn(heartbeat(observer.clone(), period));
-        let counting = tokio::spawn({
-            let (store, stop) = (store.clone(), stop.clone());
-            async move { accounting::run(store, period, &*observer, stop).await }
-        });
+        let counting = keep_counters(&store, period, &engine.wake, &observer, &stop);
         engine.run(stop).await;
         heartbeat.abort();
-        counting.await.context("the reconcile loop")?;
+        for task in counting {
+            task.await.context("the accounting")?;
+        }
         readiness.waits_for("stopping");
         drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout).await;
     }
@@ -87,6 +87,26 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
     http.await?.context("the HTTP listener")?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Starts the reconcile loop, and the ear for what Cuebot announces.
+fn keep_counters(
+    store: &Store,
+    period: Duration,
+    wake: &Arc<Wake>,
+    observer: &Arc<Reporter>,
+    stop: &CancellationToken,
+) -> [JoinHandle<()>; 2] {
+    let dirty = Arc::new(Dirty::default());
+    let reconciling = {
+        let (store, dirty, observer, stop) = (store.clone(), dirty.clone(), observer.clone(), stop.clone());
+        async move { accounting::run(store, period, &dirty, &*observer, stop).await }
+    };
+    let listening = {
+        let (store, wake, observer, stop) = (store.clone(), wake.clone(), observer.clone(), stop.clone());
+        async move { accounting::listen(store, &wake, &dirty, &*observer, stop).await }
+    };
+    [tokio::spawn(reconciling), tokio::spawn(listening)]
 }
 
 /// Puts the parts together. `launch` is `None` in dry-run mode.
@@ -130,6 +150,7 @@ pub fn engine(
             passes_in_flight: queue.stream.cluster_buffer_size.permits(),
         },
         observer,
+        wake: Arc::default(),
     }
 }
 
@@ -375,6 +396,10 @@ impl Observer for Reporter {
 }
 
 impl accounting::Observer for Reporter {
+    fn noticed(&self, kind: &'static str) {
+        self.metrics.noticed(kind);
+    }
+
     fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
         self.metrics.reconciled(result, took);
         match result {

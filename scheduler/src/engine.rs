@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::feed::{Feed, FeedCounts, PoolAt, Turn};
+use crate::feed::{Feed, FeedCounts, PoolAt, Turn, Wake, Wanted};
 use crate::pass::{PassContext, PassReport, pass};
 use crate::store::StoreError;
 
@@ -49,10 +49,13 @@ pub struct Engine {
     pub settings: EngineSettings,
     /// Who hears of it.
     pub observer: Arc<dyn Observer>,
+    /// Says that pools should not wait for their pace.
+    pub wake: Arc<Wake>,
 }
 
 enum Event {
     Stop,
+    Woken(Wanted),
     Scan,
     Reload,
     Ended(PoolAt, Turn),
@@ -83,6 +86,7 @@ impl Engine {
                     // Passes don't panic on data; if one does, the process must not go on as if it hadn't.
                     Err(error) => std::panic::resume_unwind(error.into_panic()),
                 },
+                wanted = self.wake.said() => Event::Woken(wanted),
                 _ = scan.tick() => Event::Scan,
                 _ = reload.tick() => Event::Reload,
                 () = until(due) => Event::Due,
@@ -93,6 +97,7 @@ impl Engine {
                 Event::Scan => drop(stop.run_until_cancelled(self.scan()).await),
                 Event::Reload => drop(stop.run_until_cancelled(self.reload()).await),
                 Event::Ended(pool, turn) => self.feed.done(&pool, turn, Instant::now()),
+                Event::Woken(wanted) => self.feed.wake(&wanted, Instant::now()),
                 Event::Due => {}
             }
         }

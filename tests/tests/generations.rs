@@ -1,6 +1,6 @@
 //! Databases of every generation: one that knows no managed shows, one where layers can't be delayed, one in which Maestro leads.
 //! What forbids booking is told, and ends by itself.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 use std::path::Path;
 use std::time::{Duration, Instant};

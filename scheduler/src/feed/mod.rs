@@ -6,6 +6,7 @@
 //! the same frames, and one of them in vain.
 
 mod standstill;
+mod wake;
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,6 +24,10 @@ use crate::store::{Store, StoreError};
 use standstill::Lookout;
 
 pub use standstill::Standstill;
+pub use wake::{Wake, Wanted};
+
+/// The least between two passes of a pool that is woken again and again: on a busy farm something is freed all the time.
+const WAKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a pool is looked at.
 #[derive(Clone, Debug)]
@@ -81,6 +86,8 @@ struct PoolState {
     /// Fingerprint of that work, to see that something is new.
     seen: u64,
     due: Option<Instant>,
+    /// When its last pass ended.
+    ended: Option<Instant>,
     in_flight: bool,
     /// When its last turn began, if it hasn't slept since.
     turned: Option<Instant>,
@@ -156,6 +163,7 @@ impl Feed {
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
                 turned: None,
             }));
@@ -243,12 +251,26 @@ impl Feed {
     pub fn done(&mut self, at: &PoolAt, turn: Turn, now: Instant) {
         if let Some(state) = self.pools.iter_mut().find(|state| state.pool == at.0) {
             state.in_flight = false;
+            state.ended = Some(now);
             let pause = match turn {
                 Turn::Again => Duration::ZERO,
                 Turn::Saturated => self.pace.saturated,
                 Turn::Empty => self.pace.empty,
             };
             let due = now + pause.min(self.pace.longest);
+            state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
+        }
+    }
+
+    /// Pools with waiting work need not wait for their pace: hosts may have room.
+    pub fn wake(&mut self, wanted: &Wanted, now: Instant) {
+        for state in self.pools.iter_mut().filter(|state| !state.work.is_empty()) {
+            if matches!(wanted, Wanted::Of(allocs) if !allocs.contains(&state.pool.alloc)) {
+                continue;
+            }
+            // What a pass under way has read may be older than the word.
+            let from = if state.in_flight { now } else { state.ended.unwrap_or(now) };
+            let due = (from + WAKE_PAUSE).max(now);
             state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
         }
     }
@@ -329,6 +351,7 @@ mod tests {
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
                 turned: None,
             });
@@ -380,6 +403,23 @@ mod tests {
         assert_eq!(feed.next_due(), Some(now + PACE.saturated));
         scan(&mut feed, &[work("x", 4, None)], now);
         assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn a_word_that_hosts_have_room_cuts_the_pause_short_but_not_below_its_own() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"], &["z"]]), Instant::now());
+        scan(&mut feed, &[work("x", 3, None), work("y", 1, None)], now);
+        for _ in 0..2 {
+            let at = feed.next(now).unwrap().at;
+            feed.done(&at, Turn::Saturated, now);
+        }
+        let later = now + Duration::from_millis(10);
+        feed.wake(&Wanted::Of(BTreeSet::from(["a1".into(), "a2".into()])), later);
+        assert_eq!(feed.next_due(), Some(now + WAKE_PAUSE), "the pool without work sleeps on");
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a1"));
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE), None, "the other allocation's pool keeps its pace");
+        feed.wake(&Wanted::All, now + WAKE_PAUSE);
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a0"));
     }
 
     #[test]

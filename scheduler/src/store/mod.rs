@@ -9,6 +9,7 @@ pub mod error;
 pub mod explain;
 pub mod feed;
 pub mod hosts;
+pub mod notify;
 pub mod retry;
 mod schema;
 pub mod undo;

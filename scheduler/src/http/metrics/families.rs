@@ -128,6 +128,10 @@ families! {
         Kind::Histogram(&[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]), [Step], Ours,
         "Time of a pass, by step",
         "";
+    NOTICES = "scheduler_cuebot_notices_total", Kind::Counter, [Notice], Ours,
+        "Messages of Cuebot that were heard, by kind",
+        "`release`: a proc of a managed show was released; `cap`: a cap was changed; `malformed`: the message made no sense. \
+         Newer Cuebots send none.";
     STANDSTILL = "scheduler_standstill", Kind::Gauge, [Standstill], Ours,
         "1 while nothing is booked at all, by cause",
         "`no_managed_flag`: the database is older than managed shows; `maestro_leads`: a Maestro leader is alive and books \

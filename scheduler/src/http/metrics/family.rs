@@ -62,6 +62,8 @@ pub enum Label {
     Table,
     /// A table of counters.
     CounterTable,
+    /// What Cuebot announced.
+    Notice,
     /// What forbids booking altogether.
     Standstill,
     /// Why frames wait.
@@ -88,6 +90,7 @@ impl Label {
             Self::Refusal | Self::Standstill => "cause",
             Self::Sqlstate => "sqlstate",
             Self::Step => "step",
+            Self::Notice => "kind",
         }
     }
 
@@ -100,6 +103,7 @@ impl Label {
             Self::PassEnd => vec!["booked", "saturated", "no_jobs", "query_error"],
             Self::Table => vec!["subscription", "folder", "job", "folder_gpus", "job_gpus"],
             Self::CounterTable => CounterTable::ALL.map(CounterTable::name).to_vec(),
+            Self::Notice => vec!["release", "cap", "malformed"],
             Self::Standstill => Standstill::ALL.map(Standstill::label).to_vec(),
             Self::Reason => Reason::ALL.map(Reason::label).to_vec(),
             Self::Refusal => Refusal::ALL.map(Refusal::label).to_vec(),

@@ -57,6 +57,7 @@ pub struct Metrics {
     counters_reconciled: CounterVec,
     launches: CounterVec,
     pass_duration: HistogramVec,
+    notices: CounterVec,
     standstill: GaugeVec,
     database_up: Gauge,
 }
@@ -95,6 +96,7 @@ impl Metrics {
             counters_reconciled: make.counters(&families::COUNTERS_RECONCILED)?,
             launches: make.counters(&families::LAUNCH_OUTCOMES)?,
             pass_duration: make.histograms(&families::PASS_DURATION)?,
+            notices: make.counters(&families::NOTICES)?,
             standstill: make.gauges(&families::STANDSTILL)?,
             database_up: make.gauge(&families::DATABASE_UP)?,
             registry,

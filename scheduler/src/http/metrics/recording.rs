@@ -154,6 +154,10 @@ impl engine::Observer for Metrics {
 }
 
 impl accounting::Observer for Metrics {
+    fn noticed(&self, kind: &'static str) {
+        self.notices.with_label_values(&[kind]).inc();
+    }
+
     fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
         self.recompute_duration.observe(took.as_secs_f64());
         for correction in result.iter().flatten() {
