@@ -15,12 +15,12 @@ use cue_scheduler_core::landing::{Landing, Truth, settle};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::{Job, JobIx, Snapshot};
+use cue_scheduler_core::snapshot::{Job, JobIx, LayerIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, book, cut};
+use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, Rejected, book, cut};
 use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
@@ -166,7 +166,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         let landing = match prepare(context, reader, &snapshot, &plan).await {
             Ok(cut) => carry_out(context, reader, &snapshot, cut, &mut report, &mut tally).await,
             Err(error) => {
-                plan.placements.iter().for_each(|placement| tally.failed(placement.layer));
+                tally.failed(plan.placements.iter().map(|placement| placement.layer));
                 report.failed = Some(error);
                 Landing::default()
             }
@@ -225,22 +225,33 @@ async fn carry_out(
     report: &mut PassReport,
     tally: &mut Tally,
 ) -> Landing {
-    let Cut { chunks, frames, unlaunchable, missing } = plan;
+    let Cut { chunks, frames, unlaunchable, unbuildable, missing } = plan;
     let mut landing = Landing::default();
+    tally.failed(unlaunchable.iter().copied());
     for layer in unlaunchable {
-        tally.failed(layer);
         landing.truths.push(Truth::LayerOut(snapshot[layer].id.clone()));
     }
     for (layer, frames) in missing {
-        report.refusals.add(Refusal::FrameTaken, frames);
+        let bad = unbuildable.get(&layer).map_or(0, Vec::len);
+        report.refusals.add(Refusal::FrameTaken, frames.saturating_sub(bad));
         let (layer, frames) = (snapshot[layer].id.clone(), u32::try_from(frames).unwrap_or(u32::MAX));
         landing.truths.push(Truth::FramesGone { layer, frames });
+    }
+    for frames in unbuildable.into_values() {
+        report.refusals.add(Refusal::FrameUnbuildable, frames.len());
+        leave_alone(context, reader, frames.into_iter().map(Rejected::Frame).collect()).await;
     }
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
-            let mut booked = book(&context.store, chunk, context.booking).await?;
-            let frames: Vec<_> = booked
+            let candidates = chunk.layers.iter().filter_map(|layer| layer.candidates.first());
+            let at: Vec<LayerIx> =
+                candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
+            let mut booked = match book(&context.store, chunk, context.booking).await {
+                Ok(booked) => booked,
+                Err(error) => return Err((at, error)),
+            };
+            let booked_frames: Vec<_> = booked
                 .bookings
                 .iter()
                 .map(|Booking { hold, .. }| (hold.frame.clone(), hold.host.clone(), hold.show_name.clone()))
@@ -251,12 +262,12 @@ async fn carry_out(
                 let (launcher, bookings) = (launcher.clone(), std::mem::take(&mut booked.bookings));
                 tasks.spawn(async move { launcher.launch(bookings).await });
             }
-            Ok::<_, StoreError>((layers, frames, booked))
+            Ok((layers, at, booked_frames, booked))
         })
         .buffer_unordered(context.chunks_in_flight.max(1));
     while let Some(result) = results.next().await {
         match result {
-            Ok((layers, booked_frames, booked)) => {
+            Ok((layers, at, booked_frames, booked)) => {
                 for (frame, host, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
@@ -265,9 +276,14 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { landed, refusals, truths, retries, healed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, healed, rejected, failed, .. } = booked;
                 landing.landed.extend(landed);
                 landing.truths.extend(truths);
+                leave_alone(context, reader, rejected).await;
+                if let Some(error) = failed {
+                    tally.failed(at);
+                    report.failed = Some(error);
+                }
                 report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
                 if refusals.iter().next().is_some() {
                     for layer in &layers {
@@ -279,8 +295,25 @@ async fn carry_out(
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.
-            Err(error) => report.failed = Some(error),
+            Err((at, error)) => {
+                tally.failed(at);
+                report.failed = Some(error);
+            }
         }
     }
     landing
+}
+
+/// Keeps what can't be built, or what the database can't book, out of the passes that follow, for a while.
+async fn leave_alone(context: &PassContext, reader: &mut PoolReader, rejected: Vec<Rejected>) {
+    if rejected.is_empty() {
+        return;
+    }
+    let mut launches = context.launches.lock().await;
+    for rejected in rejected {
+        match rejected {
+            Rejected::Frame(frame) => reader.windows.avoid(frame, launches.back_off()),
+            Rejected::Layer(layer, why) => launches.reject(layer, why),
+        }
+    }
 }

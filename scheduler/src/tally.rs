@@ -65,9 +65,11 @@ impl Tally {
         looked.hosts.insert(host);
     }
 
-    /// The layer's booking failed with an error, or could not be tried.
-    pub fn failed(&mut self, layer: LayerIx) {
-        self.layers.entry(layer).or_default().failed = true;
+    /// The booking of these layers failed with an error, or could not be tried.
+    pub fn failed(&mut self, layers: impl IntoIterator<Item = LayerIx>) {
+        for layer in layers {
+            self.layers.entry(layer).or_default().failed = true;
+        }
     }
 
     /// How the layers ended.
@@ -150,10 +152,10 @@ mod tests {
         let mut tally = Tally::default();
         tally.planned(&layers(7), &plan);
         tally.booked(LayerIx(0), "a".into());
-        tally.failed(LayerIx(0));
+        tally.failed([LayerIx(0)]);
         tally.booked(LayerIx(1), "a".into());
         tally.booked(LayerIx(1), "b".into());
-        tally.failed(LayerIx(2));
+        tally.failed([LayerIx(2)]);
         let outcomes = tally.outcomes();
         assert_eq!(
             outcomes,

@@ -13,7 +13,7 @@ use super::chunk::{Chunk, Slot};
 use super::limits::under_limits;
 use super::refusal::{Found, Refusal};
 use super::resources::{Held, distinct};
-use super::{Booked, BookingSettings};
+use super::{Booked, BookingSettings, Rejected};
 use crate::launch::clock;
 use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
 use crate::store::{Store, StoreError};
@@ -193,8 +193,8 @@ async fn start(
         let causes = tx.why_not_started(&missing).await?;
         let causes: HashMap<&str, &str> = causes.iter().map(|(frame, cause)| (&**frame, &**cause)).collect();
         for candidate in candidates.iter().filter(|candidate| !started.contains_key(candidate.frame.id.as_str())) {
-            let cause = causes.get(candidate.frame.id.as_str()).copied();
-            not_started(chunk, candidate.slot, cause.map_or(Refusal::FrameTaken, Refusal::of_cause), found);
+            let cause = causes.get(candidate.frame.id.as_str()).copied().map_or(Refusal::FrameTaken, Refusal::of_cause);
+            not_started(chunk, candidate.slot, &candidate.frame, cause, found);
         }
     }
     candidates.retain_mut(|candidate| match started.get(candidate.frame.id.as_str()) {
@@ -208,8 +208,13 @@ async fn start(
 }
 
 /// What it means for the rest of the plan that a frame was not started.
-fn not_started(chunk: &Chunk, slot: Slot, cause: Refusal, found: &mut Found) {
+fn not_started(chunk: &Chunk, slot: Slot, frame: &FrameRef, cause: Refusal, found: &mut Found) {
     let layer = &chunk.layers[slot.layer];
+    if cause == Refusal::FrameWornOut {
+        let FrameRef { id, name, .. } = frame;
+        tracing::warn!(frame.id = %id, "frame {name} can't be started: its version or its count of retries is at its end");
+        found.rejected.push(Rejected::Frame(id.clone()));
+    }
     let truth = match cause {
         Refusal::JobPaused | Refusal::JobNotPending => Truth::JobOut(layer.job.clone()),
         Refusal::StartAfter => Truth::LayerOut(layer.id.clone()),

@@ -61,7 +61,8 @@ pub(super) fn assemble(rows: Vec<LayerRow>, alloc: &AllocId) -> Snapshot {
                 subscription,
                 folder,
                 priority: row.int_priority,
-                started: row.job_started,
+                // A cast that ends at the ends of the type: infinity is the last of all.
+                started: row.job_started as i64,
                 os: row.str_os.as_deref().filter(|os| !os.is_empty()).map(Into::into),
                 cores: Budget { cap: Cap::of_job(row.job_max_cores.into()), used: row.job_cores },
                 gpus: Budget { cap: Cap::of_job(row.job_max_gpus.into()), used: row.job_gpus.into() },

@@ -22,7 +22,7 @@ pub struct LayerRow {
     pub int_waiting_count: i64,
     pub pk_job: String,
     pub job_name: String,
-    pub job_started: i64,
+    pub job_started: f64,
     pub str_os: Option<String>,
     pub int_priority: i32,
     pub job_max_cores: i32,

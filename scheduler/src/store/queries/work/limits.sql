@@ -6,7 +6,8 @@ WITH wanted AS (
     FROM layer_limit ll
     WHERE ll.pk_layer = ANY($1)
 ), running AS (
-    SELECT a.pk_limit_record, sum(ls.int_running_count)::int8 AS frames
+    SELECT a.pk_limit_record,
+           least(greatest(sum(ls.int_running_count), -9223372036854775808), 9223372036854775807)::int8 AS frames
     FROM (SELECT DISTINCT ll.pk_limit_record, ll.pk_layer
           FROM layer_limit ll
           WHERE ll.pk_limit_record IN (SELECT pk_limit_record FROM wanted)) a
