@@ -30,7 +30,7 @@ use crate::accounting::{self, Correction, Dirty};
 use crate::booking::{BookingSettings, DatabaseLedger};
 use crate::engine::{Engine, EngineSettings, Observer, chain};
 use crate::feed::{Feed, FeedCounts, Pace, Scope, Standstill, Wake};
-use crate::http::{self, Metrics, Readiness};
+use crate::http::{self, Metrics, Readiness, Status};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::pass::{PassContext, PassReport};
 use crate::snapshot::{Launches, ReadSettings};
@@ -52,7 +52,10 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Readiness::default();
     let port = config.queue.metrics_port;
-    let server = http::bind(port, metrics.clone(), readiness.clone())
+    let ignored_tags = config.scheduler.ignore_tags.iter().cloned().collect();
+    let status = Status::new(config.scheduler.facility.clone(), ignored_tags, readiness.clone(), metrics.sight());
+    let status = Arc::new(status);
+    let server = http::bind(port, metrics.clone(), readiness.clone(), status.clone())
         .await
         .with_context(|| format!("queue.metrics_port: port {port} can't be listened on"))?;
     tracing::info!("Metrics server listening on http://{}/metrics", server.address()?);
@@ -67,6 +70,7 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
             let ledger = Arc::new(DatabaseLedger(store.clone()));
             Arc::new(Launcher::new(launch_settings(&config), ledger, metrics.clone()))
         });
+        status.launches_by(launcher.clone());
         let observer = Arc::new(Reporter::new(metrics, readiness.clone()));
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));

@@ -14,6 +14,8 @@ pub mod feed;
 pub mod http;
 pub mod launch;
 pub mod pass;
+pub mod sight;
 pub mod snapshot;
 pub mod store;
 pub mod tally;
+pub mod waitlist;

@@ -26,6 +26,7 @@ use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
 use crate::store::{Store, StoreError};
 use crate::tally::{LayerOutcomes, Tally};
+use crate::waitlist::{Left, Waitlist};
 
 /// How often a pass plans. Refusals of a second round are rare: they take somebody who is faster twice.
 const ROUNDS: usize = 4;
@@ -76,6 +77,8 @@ pub struct PassReport {
     pub waiting: BTreeMap<Reason, u64>,
     /// Layers left waiting, by reason.
     pub waiting_layers: BTreeMap<Reason, usize>,
+    /// Each layer left waiting, the most important first, with its one obstacle.
+    pub left: Vec<Left>,
     /// Frames that the database refused.
     pub refusals: Refusals,
     /// The last plan was refused in part, and the pass had no further round to plan the rest again.
@@ -137,10 +140,8 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
 
     let mut snapshot = reader.read(&context.store).await?;
     count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
-    {
-        let launches = context.launches.lock().await;
-        snapshot.layers.retain(|layer| !launches.is_left_alone(&layer.id));
-    }
+    let mut waitlist = Waitlist::default();
+    waitlist.take_unbuildable(&mut snapshot, &*context.launches.lock().await);
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     let planned: BTreeSet<JobIx> = snapshot.layers.iter().map(|layer| layer.job).collect();
@@ -151,6 +152,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     report.took[0] = began.elapsed();
 
     let mut tally = Tally::default();
+    let mut last = Plan::default();
     for _ in 0..ROUNDS {
         leave_out_paused(context, &mut snapshot);
         let planning = Instant::now();
@@ -158,15 +160,22 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         tally.planned(&snapshot, &plan);
         report.planned_anew(&plan);
         report.took[1] += planning.elapsed();
-        if plan.placements.is_empty() {
+        last = plan;
+        if last.placements.is_empty() {
             break;
         }
 
         let booking = Instant::now();
-        let landing = match prepare(context, reader, &snapshot, &plan).await {
-            Ok(cut) => carry_out(context, reader, &snapshot, cut, &mut report, &mut tally).await,
+        let landing = match prepare(context, reader, &snapshot, &last).await {
+            Ok(cut) => {
+                let follow = Follow { report: &mut report, tally: &mut tally, waitlist: &mut waitlist };
+                carry_out(context, reader, &snapshot, cut, follow).await
+            }
             Err(error) => {
-                tally.failed(plan.placements.iter().map(|placement| placement.layer));
+                tally.failed(last.placements.iter().map(|placement| placement.layer));
+                for placement in &last.placements {
+                    waitlist.failed(&snapshot[placement.layer].id);
+                }
                 report.failed = Some(error);
                 Landing::default()
             }
@@ -175,10 +184,11 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         if landing.truths.is_empty() || report.failed.is_some() {
             break;
         }
-        settle(&mut snapshot, &plan, &landing);
+        settle(&mut snapshot, &last, &landing);
         report.unsettled = true;
     }
     report.layer_outcomes = tally.outcomes();
+    report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await);
     reader.keep(snapshot);
     Ok(report)
 }
@@ -216,14 +226,20 @@ async fn prepare(
     Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
+/// Who follows what becomes of a plan.
+struct Follow<'p> {
+    report: &'p mut PassReport,
+    tally: &'p mut Tally,
+    waitlist: &'p mut Waitlist,
+}
+
 /// Books the chunks, some at a time, and launches what is booked.
 async fn carry_out(
     context: &PassContext,
     reader: &mut PoolReader,
     snapshot: &Snapshot,
     plan: Cut,
-    report: &mut PassReport,
-    tally: &mut Tally,
+    Follow { report, tally, waitlist }: Follow<'_>,
 ) -> Landing {
     let Cut { chunks, frames, unlaunchable, unbuildable, missing } = plan;
     let mut landing = Landing::default();
@@ -249,7 +265,7 @@ async fn carry_out(
                 candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
             let mut booked = match book(&context.store, chunk, context.booking).await {
                 Ok(booked) => booked,
-                Err(error) => return Err((at, error)),
+                Err(error) => return Err((layers, at, error)),
             };
             let booked_frames: Vec<_> = booked
                 .bookings
@@ -285,7 +301,8 @@ async fn carry_out(
                     report.failed = Some(error);
                 }
                 report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
-                if refusals.iter().next().is_some() {
+                if let Some(cause) = refusals.chief() {
+                    waitlist.refused(&layers, cause);
                     for layer in &layers {
                         reader.windows.forget(layer);
                     }
@@ -295,8 +312,11 @@ async fn carry_out(
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.
-            Err((at, error)) => {
+            Err((layers, at, error)) => {
                 tally.failed(at);
+                for layer in &layers {
+                    waitlist.failed(layer);
+                }
                 report.failed = Some(error);
             }
         }

@@ -72,6 +72,11 @@ impl Tally {
         }
     }
 
+    /// Frames of a layer that waited when the pass first planned it and were not booked; 0 for one that looked for no host.
+    pub fn not_booked(&self, layer: LayerIx) -> u32 {
+        self.layers.get(&layer).map_or(0, |looked| looked.wanted.saturating_sub(looked.booked))
+    }
+
     /// How the layers ended.
     pub fn outcomes(&self) -> LayerOutcomes {
         let mut outcomes = LayerOutcomes::default();

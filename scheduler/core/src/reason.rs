@@ -226,6 +226,8 @@ pub enum Obstacle {
     NoHostWithOs {
         /// Hosts with one of the tags.
         hosts: u32,
+        /// What the job asks for.
+        os: Arc<str>,
     },
     NoHostForUnthreaded {
         /// Hosts with one of the tags and the operating system, all of mode All.

@@ -104,6 +104,14 @@ impl Refusal {
         }
     }
 
+    /// Whether the frames that it refuses don't wait any more, or not for us: they were taken, or may not start.
+    pub fn ends_waiting(self) -> bool {
+        matches!(
+            self,
+            Self::FrameTaken | Self::JobPaused | Self::JobNotPending | Self::StartAfter | Self::ShowNotManaged
+        )
+    }
+
     /// The `table` label of `scheduler_accounting_limit_exceeded_total`, for the caps that it counts.
     pub fn accounting_table(self) -> Option<&'static str> {
         match self {
@@ -174,6 +182,11 @@ impl Refusals {
     /// Frames refused for that cause.
     pub fn of(&self, refusal: Refusal) -> u32 {
         self.0.get(&refusal).copied().unwrap_or_default()
+    }
+
+    /// The cause that refused most frames.
+    pub fn chief(&self) -> Option<Refusal> {
+        self.0.iter().max_by_key(|(_, frames)| **frames).map(|(refusal, _)| *refusal)
     }
 
     /// All causes with their frames.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Answer, Inquirer, dry_pass, json, text};
 use crate::app;
+use crate::feed::Standstill;
 use crate::store::{Store, Target};
 
 /// What is asked.
@@ -33,6 +34,10 @@ pub async fn answer(config: &Config, question: &Question, as_json: bool) -> anyh
     // A few statements, one after the other.
     let store = Store::new(&Target { pool_size: 2, booking_connections: 1, ..app::target(config) });
     store.reach().await?;
+    let standstill = Standstill::of(&store).await?;
+    if let Some(Standstill::NoManagedFlag) = standstill {
+        bail!("{}", Standstill::NoManagedFlag);
+    }
     let scope = match &config.scheduler.facility {
         None => None,
         Some(name) => match store.facility(name).await? {
@@ -40,7 +45,8 @@ pub async fn answer(config: &Config, question: &Question, as_json: bool) -> anyh
             None => bail!("scheduler.facility: there is no facility `{name}` (the name is compared exactly)"),
         },
     };
-    let inquirer = Inquirer { store, scope, read: Arc::new(app::read_settings(config)), policy: app::policy(config) };
+    let inquirer =
+        Inquirer { store, scope, read: Arc::new(app::read_settings(config)), policy: app::policy(config), standstill };
     let reply = match question {
         Question::Job(job) => {
             let answer = inquirer.explain(job).await?;

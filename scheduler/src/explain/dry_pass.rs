@@ -15,12 +15,15 @@ use cue_scheduler_core::snapshot::{Counted, LayerIx, LimitIx, Snapshot};
 
 use super::Inquirer;
 use super::pools::{Places, Planned};
+use crate::feed::Standstill;
 use crate::snapshot::Launches;
 use crate::store::StoreError;
 
 /// What a pass over all pools would do.
 #[derive(Clone, Debug, Default)]
 pub struct DryPass {
+    /// What forbids booking altogether; then no pool is planned.
+    pub standstill: Option<Standstill>,
     /// The pools in the order in which they were planned.
     pub pools: Vec<DryPool>,
 }
@@ -74,6 +77,9 @@ pub struct DryWaiting {
 
 /// Reads and plans all pools of the scope.
 pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
+    if inquirer.standstill.is_some() {
+        return Ok(DryPass { standstill: inquirer.standstill, pools: Vec::new() });
+    }
     let facility = inquirer.scope.as_ref().map(|(id, _)| id);
     let places = Places::read(inquirer, facility).await?;
     let mut taken = Taken::default();
@@ -81,8 +87,6 @@ pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
     let mut answer = DryPass::default();
     for pool in &places.pools {
         let mut snapshot = Planned::read(inquirer, pool).await?;
-        // Work with other tags is other pools' business.
-        snapshot.layers.retain(|layer| pool.kind_of(&layer.tags).is_some());
         taken.take_off(&mut snapshot);
         let layers: Vec<LayerId> = snapshot.layers.iter().map(|layer| layer.id.clone()).collect();
         launches.read(&layers, &inquirer.store).await?;

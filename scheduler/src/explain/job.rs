@@ -10,6 +10,7 @@ use cue_scheduler_core::reason::Reason;
 
 use super::pools::{Places, Planned};
 use super::{Block, Depend, Explanation, FrameCounts, Inquirer, LayerExplanation, PoolAnswer, Start};
+use crate::engine::chain;
 use crate::snapshot::{FrameWindows, Launches};
 use crate::store::StoreError;
 use crate::store::explain::{DependRow, JobLayerRow, JobRow};
@@ -88,8 +89,10 @@ impl From<&DependRow> for Depend {
 }
 
 fn blocks(inquirer: &Inquirer, row: &JobRow) -> Vec<Block> {
+    let standstill = inquirer.standstill.map(Block::Standstill);
     let elsewhere = inquirer.scope.as_ref().filter(|(id, _)| id.as_str() != row.pk_facility);
     [
+        standstill,
         (row.str_state != "PENDING").then_some(Block::NotPending),
         row.b_paused.then_some(Block::Paused),
         (!row.b_scheduler_managed).then_some(Block::ShowNotManaged),
@@ -120,7 +123,7 @@ async fn see_builds(inquirer: &Inquirer, layers: &mut [LayerExplanation]) -> Res
         if let Some(Some(error)) = next.next()
             && next.all(|error| error.is_some())
         {
-            errors.insert(id.clone(), error.to_string().into());
+            errors.insert(id.clone(), chain(&error).into());
         }
     }
     for layer in layers {

@@ -4,6 +4,8 @@ use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Hosts, Kb};
 use cue_scheduler_core::reason::{Bound, Full, Lack, Nearest, Obstacle, Short};
 use serde_json::{Map, Value, json};
 
+use crate::feed::Standstill;
+
 use super::{Answer, Block, DryPass, Explanation, LayerExplanation, PoolAnswer, Unserved};
 
 /// An amount with its unit.
@@ -64,11 +66,8 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::FolderGpus(n) | Obstacle::JobGpus(n) => json!({"cap": full(n)}),
         Obstacle::Limit { name, frames } => json!({"limit": **name, "cap": full(frames)}),
         Obstacle::HostLimit { name, hosts } => json!({"limit": **name, "cap": full(hosts)}),
-        Obstacle::NoHostWithTag { hosts }
-        | Obstacle::NoHostWithOs { hosts }
-        | Obstacle::NoHostForUnthreaded { hosts } => {
-            json!({"hosts": hosts})
-        }
+        Obstacle::NoHostWithTag { hosts } | Obstacle::NoHostForUnthreaded { hosts } => json!({"hosts": hosts}),
+        Obstacle::NoHostWithOs { hosts, os } => json!({"hosts": hosts, "os": **os}),
         Obstacle::NoHostLargeEnough { hosts, nearest: n } | Obstacle::HostsBusy { hosts, nearest: n } => {
             json!({"hosts": hosts, "nearest": nearest(n.as_ref())})
         }
@@ -99,6 +98,7 @@ fn job(job: &Explanation) -> Value {
         .blocks
         .iter()
         .map(|block| match block {
+            Block::Standstill(standstill) => json!({"block": "standstill", "cause": standstill.label()}),
             Block::NotPending => json!({"block": "not_pending"}),
             Block::Paused => json!({"block": "paused"}),
             Block::ShowNotManaged => json!({"block": "show_not_managed"}),
@@ -191,5 +191,5 @@ pub fn dry_pass(answer: &DryPass) -> Value {
             })
         })
         .collect();
-    json!({"pools": pools})
+    json!({"standstill": answer.standstill.map(Standstill::label), "pools": pools})
 }

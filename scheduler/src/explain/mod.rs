@@ -25,6 +25,7 @@ use cue_scheduler_core::domain::id::FacilityId;
 use cue_scheduler_core::planning::Policy;
 use cue_scheduler_core::reason::Obstacle;
 
+use crate::feed::Standstill;
 use crate::snapshot::ReadSettings;
 use crate::store::{Store, StoreError};
 
@@ -40,6 +41,8 @@ pub struct Inquirer {
     pub read: Arc<ReadSettings>,
     /// How work is placed.
     pub policy: Policy,
+    /// What forbids booking altogether.
+    pub standstill: Option<Standstill>,
 }
 
 /// What became of a question for a job.
@@ -101,6 +104,8 @@ pub enum Block {
     ShowNotManaged,
     /// The show is not active.
     ShowInactive,
+    /// Nothing is booked at all.
+    Standstill(Standstill),
     /// The scheduler books in this facility only.
     OtherFacility(String),
 }

@@ -63,6 +63,7 @@ fn job(page: &mut Page, job: &Explanation) {
 
 fn block_words(block: &Block, job: &Explanation) -> String {
     match block {
+        Block::Standstill(standstill) => format!("nothing is booked: {standstill}"),
         Block::NotPending => {
             format!("no pass looks at it: its state is {}, and only PENDING jobs are booked", job.state)
         }
@@ -121,19 +122,19 @@ fn layer_words(page: &mut Page, job: &Explanation, layer: &LayerExplanation) {
             page.say(4, "no active dependency says what; Cuebot frees them when it looks at them again");
         }
     }
-    for (n, words) in [
-        (frames.dead, "dead: they failed too often, and wait for someone who retries or eats them"),
-        (frames.eaten, "eaten: given up, and not run again"),
-        (frames.checkpoint, "at a checkpoint, and Cuebot sends them back to waiting"),
+    for (n, which, words) in [
+        (frames.dead, "Dead frames", "failed too often; somebody has to retry or eat them"),
+        (frames.eaten, "Eaten frames", "were given up, and do not run again"),
+        (frames.checkpoint, "Frames at a checkpoint", "are sent back to waiting by Cuebot"),
     ] {
         if n > 0 {
-            page.say(2, &format!("{} {} {words}.", count(n, "frame"), if n == 1 { "is" } else { "are" }));
+            page.say(2, &format!("{which} ({n}) {words}."));
         }
     }
 }
 
 fn context<'a>(job: &'a Explanation, layer: &'a LayerExplanation, pool: &'a str) -> Context<'a> {
-    Context { show: &job.show, pool, folder: Some(&job.folder), tags: &layer.tags, os: job.os.as_deref() }
+    Context { show: &job.show, pool, folder: Some(&job.folder), tags: &layer.tags }
 }
 
 fn waiting(frames: impl Into<i64>) -> String {
@@ -224,7 +225,9 @@ fn sentence(clause: &str) -> String {
 /// The answer to `plan`.
 pub fn dry_pass(answer: &DryPass) -> String {
     let mut page = Page::default();
-    if answer.pools.is_empty() {
+    if let Some(standstill) = answer.standstill {
+        page.say(0, &format!("Nothing is booked: {standstill}."));
+    } else if answer.pools.is_empty() {
         page.say(
             0,
             "There are no pools: no managed and active show has a subscription to an allocation with tagged hosts.",
@@ -264,7 +267,7 @@ fn dry_pool(page: &mut Page, pool: &DryPool) {
     }
     more(page, booked.len());
     for waiting in pool.waiting.iter().take(LAYERS) {
-        let context = Context { show: &waiting.show, pool: &pool.pool, folder: None, tags: &[], os: None };
+        let context = Context { show: &waiting.show, pool: &pool.pool, folder: None, tags: &[] };
         let why = clause(&waiting.obstacle, &context);
         page.say(2, &format!("{} / {}: {} waiting: {why}.", waiting.job, waiting.layer, waiting.frames));
     }

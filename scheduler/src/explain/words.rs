@@ -13,8 +13,6 @@ pub(super) struct Context<'a> {
     pub folder: Option<&'a str>,
     /// The tags of the layer, where they are known.
     pub tags: &'a [std::sync::Arc<str>],
-    /// What the job asks for, where it is known.
-    pub os: Option<&'a str>,
 }
 
 /// The obstacle in a clause that can follow "because".
@@ -46,13 +44,12 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
                 tagged(context)
             )
         }
-        Obstacle::NoHostWithOs { hosts } => {
-            let os = context.os.map_or_else(|| "the operating system of the job".to_owned(), str::to_owned);
+        Obstacle::NoHostWithOs { hosts, os } => {
             format!("of the {} of allocation {pool} with its tags none runs {os}", count(*hosts, "host"))
         }
         Obstacle::NoHostForUnthreaded { hosts } => format!(
-            "the {} of allocation {pool} that it may use give all cores to one frame (thread mode All), and the layer is \
-             not threadable",
+            "thread mode All gives every core of a host to one frame, the layer is not threadable, and allocation {pool} has \
+             no other host for it ({})",
             count(*hosts, "host")
         ),
         Obstacle::NoHostLargeEnough { hosts, nearest } => format!(
@@ -222,7 +219,7 @@ mod tests {
                 "of the 12 hosts of allocation local.farm that may be booked none has the tag fx",
             ),
             (
-                Obstacle::NoHostWithOs { hosts: 1 },
+                Obstacle::NoHostWithOs { hosts: 1, os: "rocky9".into() },
                 "of the 1 host of allocation local.farm with its tags none runs rocky9",
             ),
             (
@@ -241,8 +238,7 @@ mod tests {
             ),
         ] {
             let tags = ["fx".into()];
-            let context =
-                Context { show: "alpha", pool: "local.farm", folder: Some("shots"), tags: &tags, os: Some("rocky9") };
+            let context = Context { show: "alpha", pool: "local.farm", folder: Some("shots"), tags: &tags };
             assert_eq!(clause(&obstacle, &context), words);
         }
     }

@@ -8,7 +8,7 @@
 mod standstill;
 mod wake;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -122,8 +122,12 @@ pub struct FeedCounts {
     pub sleeping: usize,
     /// (show, facility, tag list) triples with work.
     pub tags: usize,
+    /// Names of all pools.
+    pub pools: BTreeSet<Arc<str>>,
     /// Names of the pools that have work.
     pub awake_pools: BTreeSet<Arc<str>>,
+    /// By show: frames that could start, with tags that no pool has.
+    pub unserved: BTreeMap<Arc<str>, u64>,
 }
 
 impl Feed {
@@ -183,9 +187,11 @@ impl Feed {
             Some(_) => Vec::new(),
             None => store.awake(self.scope.facility.as_ref()).await?,
         };
+        let mut shows: Vec<Arc<str>> = Vec::with_capacity(rows.len());
         let work: Vec<WaitingWork> = rows
             .into_iter()
             .map(|row| {
+                shows.push(row.show_name.into());
                 let starts_in = row.starts_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let frames = u64::try_from(row.frames).unwrap_or(0);
                 WaitingWork::new(row.show, row.facility, &row.tags, frames, starts_in)
@@ -206,6 +212,8 @@ impl Feed {
             active,
             sleeping: self.clusters.len() - active,
             tags: work.len(),
+            pools: self.pools.iter().map(|state| state.pool.name.clone()).collect(),
+            unserved: self.unserved(&work, &shows),
             awake_pools: self
                 .pools
                 .iter()
@@ -213,6 +221,21 @@ impl Feed {
                 .map(|state| state.pool.name.clone())
                 .collect(),
         })
+    }
+
+    /// Frames that no pool could run, by the show's name.
+    fn unserved(&self, work: &[WaitingWork], shows: &[Arc<str>]) -> BTreeMap<Arc<str>, u64> {
+        let mut served = vec![false; work.len()];
+        for at in self.pools.iter().flat_map(|state| &state.work) {
+            served[*at] = true;
+        }
+        let mut frames: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for ((work, show), _) in
+            work.iter().zip(shows).zip(served).filter(|((work, _), served)| work.frames > 0 && !served)
+        {
+            *frames.entry(show.clone()).or_default() += work.frames;
+        }
+        frames
     }
 
     /// The next pool whose turn it is, round robin.

@@ -34,6 +34,20 @@ impl Standstill {
     }
 }
 
+impl Standstill {
+    /// What forbids booking now, if something does.
+    pub async fn of(store: &Store) -> Result<Option<Self>, StoreError> {
+        let standing = store.standing().await?;
+        Ok(if !standing.managed_flag {
+            Some(Self::NoManagedFlag)
+        } else if standing.maestro_leads {
+            Some(Self::MaestroLeads)
+        } else {
+            None
+        })
+    }
+}
+
 impl fmt::Display for Standstill {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -58,15 +72,8 @@ impl Lookout {
     /// What forbids booking now.
     pub(super) async fn look(&mut self, store: &Store, now: Instant) -> Result<Option<Standstill>, StoreError> {
         if self.asked.is_none_or(|asked| now.duration_since(asked) >= INTERVAL) {
-            let standing = store.standing().await?;
+            self.found = Standstill::of(store).await?;
             self.asked = Some(now);
-            self.found = if !standing.managed_flag {
-                Some(Standstill::NoManagedFlag)
-            } else if standing.maestro_leads {
-                Some(Standstill::MaestroLeads)
-            } else {
-                None
-            };
         }
         Ok(self.found)
     }

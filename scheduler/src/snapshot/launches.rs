@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::LayerId;
-use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
+use cue_scheduler_core::run_frame::{BuildError, EnvRows, LaunchSource, LaunchTemplate};
 
+use crate::engine::chain;
 use crate::store::work::{EnvironmentRow, LaunchSourceRow};
 use crate::store::{Store, StoreError};
 
@@ -90,8 +91,8 @@ impl Launches {
                     templates.insert(layer, Arc::new(template));
                 }
                 Err(error) => {
-                    tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {error}");
-                    self.leave_alone(layer, Some(fingerprint), error.to_string().into());
+                    tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {}", chain(&error));
+                    self.leave_alone(layer, Some(fingerprint), shortened(&error));
                 }
             }
         }
@@ -114,6 +115,11 @@ impl Launches {
         let until = now.checked_add(self.back_off).unwrap_or(now + Duration::from_hours(24));
         self.left_alone.insert(layer, LeftAlone { source, until, looked_at: now, error });
     }
+}
+
+/// An error may repeat what a layer holds, which may be anything; this much of it is enough to know it by.
+fn shortened(error: &BuildError) -> Arc<str> {
+    chain(error).chars().take(400).collect::<String>().into()
 }
 
 fn fingerprint(row: &LaunchSourceRow, job_env: &EnvRows, layer_env: &EnvRows) -> u64 {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cue_scheduler_core::cluster::Pool;
+use cue_scheduler_core::domain::tag::parse_layer_tags;
 use cue_scheduler_core::snapshot::Snapshot;
 
 use crate::store::{Store, StoreError};
@@ -49,7 +50,9 @@ impl PoolReader {
 
     /// Reads the pool as it is now. Give the snapshot's hosts back with [`PoolReader::keep`] when the pass is over.
     pub async fn read(&mut self, store: &Store) -> Result<Snapshot, StoreError> {
-        let rows = store.layers(&self.pool.facility, &self.pool.alloc).await?;
+        let mut rows = store.layers(&self.pool.facility, &self.pool.alloc).await?;
+        // Work with other tags is the business of other pools, and what it waits for is theirs to say.
+        rows.retain(|row| self.pool.kind_of(&parse_layer_tags(&row.str_tags)).is_some());
         let mut snapshot = work::assemble(rows, &self.pool.alloc);
         if snapshot.layers.is_empty() {
             return Ok(snapshot);
@@ -62,6 +65,8 @@ impl PoolReader {
 
     /// Takes the hosts of a snapshot back, so that they need not be built anew.
     pub fn keep(&mut self, snapshot: Snapshot) {
-        self.hosts.keep(snapshot.hosts);
+        let Snapshot { mut hosts, paused, .. } = snapshot;
+        hosts.extend(paused);
+        self.hosts.keep(hosts);
     }
 }

@@ -57,6 +57,8 @@ pub struct AwakeRow {
     /// The show.
     #[sqlx(rename = "pk_show", try_from = "String")]
     pub show: ShowId,
+    /// Its name.
+    pub show_name: String,
     /// The facility of the jobs.
     #[sqlx(rename = "pk_facility", try_from = "String")]
     pub facility: FacilityId,

@@ -105,9 +105,10 @@ families! {
         "Booking transactions given up after their last try",
         "Nothing is reserved in memory, so what the retired scheduler lost there is lost here in the transaction, with \
          either strategy. The frames wait for the next pass.";
-    WAITING_FRAMES = "scheduler_waiting_frames", Kind::Gauge, [Reason], Ours,
-        "Frames that the last pass of each pool left waiting, by reason",
-        "Work that several pools could run counts in each. A pool whose work is gone counts nothing.";
+    WAITING_FRAMES = "scheduler_waiting_frames", Kind::Gauge, [Show, Reason], Ours,
+        "Frames that could start and wait, by show and reason",
+        "What the last passes left. Each layer counts once, under the reason of the pool that came nearest to running it; what no \
+         pool could run counts as `no_host_with_tag`. The reasons are told in [reasons.md](reasons.md).";
     BOOKING_REFUSED = "scheduler_booking_refused_total", Kind::Counter, [Refusal], Ours,
         "Frames that the booking transaction refused, by cause",
         "";

@@ -15,6 +15,7 @@ mod shows;
 mod waiting;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use prometheus::{
     Counter, CounterVec, Encoder as _, Error, Gauge, GaugeVec, Histogram, HistogramVec, Registry, TextEncoder,
@@ -26,11 +27,14 @@ use register::Maker;
 use shows::PerShow;
 use waiting::WaitingFrames;
 
+use crate::sight::Sight;
+
 /// All metrics of a scheduler.
 pub struct Metrics {
     registry: Registry,
     per_show: PerShow,
     waiting: WaitingFrames,
+    sight: Arc<Sight>,
     process: Process,
     jobs_queried: Counter,
     job_query_duration: Histogram,
@@ -70,6 +74,7 @@ impl Metrics {
         Ok(Self {
             per_show: PerShow::new(&make)?,
             waiting: WaitingFrames::new(&make)?,
+            sight: Arc::default(),
             process: Process::new(&make)?,
             jobs_queried: make.counter(&families::JOBS_QUERIED)?,
             job_query_duration: make.histogram(&families::JOB_QUERY_DURATION)?,
@@ -103,9 +108,15 @@ impl Metrics {
         })
     }
 
+    /// What can be said of the work, kept up to date with the metrics.
+    pub fn sight(&self) -> Arc<Sight> {
+        self.sight.clone()
+    }
+
     /// In the text format of Prometheus.
     pub fn text(&self) -> String {
         self.process.refresh();
+        self.waiting.refresh(&self.sight, self.per_show.names());
         let gathered = self.registry.gather();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&gathered, &mut text) {

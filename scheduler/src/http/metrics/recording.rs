@@ -50,7 +50,7 @@ impl Metrics {
             Turn::Again | Turn::Saturated => "saturated",
         };
         self.pass_terminated.with_label_values(&[ended]).inc();
-        self.waiting.of_pool(&report.pool, &report.waiting);
+        self.sight.pass_ended(report);
         self.layers(report);
         for (refusal, frames) in report.refusals.iter() {
             self.booking_refused.with_label_values(&[refusal.label()]).inc_by(f64::from(frames));
@@ -138,7 +138,7 @@ impl engine::Observer for Metrics {
             self.clusters_active.set(counts.active as f64);
             self.clusters_sleeping.set(counts.sleeping as f64);
             self.active_tags.set(counts.tags as f64);
-            self.waiting.awake(&counts.awake_pools);
+            self.sight.scanned(counts);
         }
     }
 

@@ -65,7 +65,7 @@ fn an_obstacle_says_what_was_wanted_what_was_there_and_who_came_nearest() {
             },
         ),
         (|farm| farm.0.layers[0].tags = vec!["nowhere".into()], Obstacle::NoHostWithTag { hosts: 2 }),
-        (|farm| farm.0.jobs[0].os = Some("windows".into()), Obstacle::NoHostWithOs { hosts: 2 }),
+        (|farm| farm.0.jobs[0].os = Some("windows".into()), Obstacle::NoHostWithOs { hosts: 2, os: "windows".into() }),
         (
             |farm| {
                 farm.0.layers[0].threadable = false;
@@ -212,7 +212,7 @@ fn consistent(after: &Snapshot, obstacle: &Obstacle) -> bool {
             is_full(*hosts, |n| n.0) && limit.is_some_and(|limit| limit.running.used >= hosts.used.0)
         }
         Obstacle::NoHostWithTag { hosts } => *hosts as usize == after.hosts.len(),
-        Obstacle::NoHostWithOs { hosts } | Obstacle::NoHostForUnthreaded { hosts } => {
+        Obstacle::NoHostWithOs { hosts, .. } | Obstacle::NoHostForUnthreaded { hosts } => {
             (1..=after.hosts.len()).contains(&(*hosts as usize))
         }
         Obstacle::NoHostLargeEnough { hosts, nearest } => {
