@@ -78,7 +78,7 @@ pub struct PassReport {
     /// Layers left waiting, by reason.
     pub waiting_layers: BTreeMap<Reason, usize>,
     /// Each layer left waiting, the most important first, with its one obstacle.
-    pub left: Vec<Left>,
+    pub left: Arc<[Left]>,
     /// Frames that the database refused.
     pub refusals: Refusals,
     /// The last plan was refused in part, and the pass had no further round to plan the rest again.
@@ -186,7 +186,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         report.unsettled = true;
     }
     report.layer_outcomes = tally.outcomes();
-    report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await);
+    report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await).into();
     reader.keep(snapshot);
     Ok(report)
 }
