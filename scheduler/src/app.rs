@@ -10,12 +10,14 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use cue_scheduler_config::{Config, Loaded, Strategy};
+use cue_scheduler_config::{Config, Loaded};
 use cue_scheduler_core::cluster::ChunkSizes;
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::FacilityId;
 use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
+use cue_scheduler_core::planning::epvm::{Epvm, Weights};
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
 use rand::RngExt as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,7 +45,7 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
         tracing::warn!("{warning}");
     }
     let config = loaded.config;
-    let policy = policy(&config)?;
+    let policy = policy(&config);
     raise_open_files();
     let stop = on_signal()?;
 
@@ -165,23 +167,33 @@ pub(crate) fn read_settings(config: &Config) -> ReadSettings {
     }
 }
 
-/// How work is placed. E-PVM is not offered yet, and a scheduler that takes the setting and does something else would be worse
-/// than one that does not start.
-pub fn policy(config: &Config) -> anyhow::Result<Policy> {
+/// How work is placed.
+pub fn policy(config: &Config) -> Policy {
     let queue = &config.queue;
-    let Strategy::Saturation { cores: core_saturation, memory: memory_saturation } =
-        queue.host_booking_strategy.choice()
-    else {
-        bail!("queue.host_booking_strategy.type: `epvm` is not offered yet; `saturation` is");
+    let strategy = match queue.host_booking_strategy.choice() {
+        cue_scheduler_config::Strategy::Saturation { cores, memory } => {
+            Strategy::Saturation(Saturation { cores, memory })
+        }
+        cue_scheduler_config::Strategy::Epvm { max_candidates, weights } => Strategy::Epvm(Epvm {
+            max_candidates,
+            weights: Weights {
+                cores: weights.cores,
+                memory: weights.mem,
+                gpus: weights.gpus,
+                gpu_memory: weights.gpu_mem,
+                gpu_count_reservation: weights.gpu_count_reservation,
+                gpu_memory_reservation: weights.gpu_mem_reservation,
+            },
+        }),
     };
-    Ok(Policy {
-        core_saturation,
-        memory_saturation,
+    Policy {
+        strategy,
         memory_stranded: kb(queue.memory_stranded_threshold.0),
         selfish_services: queue.selfish_services.clone(),
         frames_per_layer: queue.dispatch_frames_per_layer_limit,
         hosts_per_layer: queue.host_candidate_attempts_per_layer,
-    })
+        jobs_per_show: queue.max_jobs_per_cluster_pass,
+    }
 }
 
 fn kb(bytes: u64) -> Kb {

@@ -15,12 +15,12 @@ use cue_scheduler_core::landing::{Landing, Truth, settle};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::planning::{Plan, Policy, plan};
 use cue_scheduler_core::reason::Reason;
-use cue_scheduler_core::snapshot::{Job, JobIx, Snapshot};
+use cue_scheduler_core::snapshot::{Job, JobIx, LayerIx, Snapshot};
 use futures::StreamExt as _;
 use tokio::sync::Mutex;
 use tokio_util::task::TaskTracker;
 
-use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, book, cut};
+use crate::booking::{Booked, BookingSettings, Cut, Launchable, Refusal, Refusals, Rejected, book, cut};
 use crate::feed::Turn;
 use crate::launch::Launcher;
 use crate::snapshot::{Launches, PoolReader};
@@ -106,6 +106,7 @@ impl PassReport {
     /// Takes in a plan, the first of the pass or what is left after the database has refused some of the one before.
     fn planned_anew(&mut self, plan: &Plan) {
         self.unsettled = false;
+        self.scores.extend(plan.placements.iter().filter_map(|placement| Some(placement.score?.0)));
         self.planned += plan.placements.iter().map(|placement| placement.frames as usize).sum::<usize>();
         self.waiting.clear();
         self.waiting_layers.clear();
@@ -119,11 +120,12 @@ impl PassReport {
     /// When to come again.
     pub fn turn(&self) -> Turn {
         let waiting = self.waiting.values().sum::<u64>() > 0;
+        let cut_short = self.unsettled || self.waiting.contains_key(&Reason::PassBound);
         if self.failed.is_some() {
             Turn::Saturated
         } else if self.layers == 0 {
             Turn::Empty
-        } else if self.frames() > 0 && (!waiting || self.unsettled) {
+        } else if self.frames() > 0 && (!waiting || cut_short) {
             Turn::Again
         } else {
             Turn::Saturated
@@ -164,16 +166,13 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         }
 
         let booking = Instant::now();
-        let landing = match prepare(context, reader, &snapshot, &last).await {
+        let landing = match prepare(context, reader, &snapshot, &last, &mut waitlist).await {
             Ok(cut) => {
                 let follow = Follow { report: &mut report, tally: &mut tally, waitlist: &mut waitlist };
                 carry_out(context, reader, &snapshot, cut, follow).await
             }
             Err(error) => {
-                for placement in &last.placements {
-                    tally.failed(placement.layer);
-                    waitlist.failed(&snapshot[placement.layer].id);
-                }
+                tally.failed(last.placements.iter().map(|placement| placement.layer));
                 report.failed = Some(error);
                 Landing::default()
             }
@@ -212,6 +211,7 @@ async fn prepare(
     reader: &mut PoolReader,
     snapshot: &Snapshot,
     plan: &Plan,
+    waitlist: &mut Waitlist,
 ) -> Result<Cut, StoreError> {
     let mut planned: HashMap<LayerId, usize> = HashMap::new();
     for placement in &plan.placements {
@@ -221,6 +221,8 @@ async fn prepare(
     let layers: Vec<LayerId> = planned.iter().map(|(layer, _)| layer.clone()).collect();
     let templates = context.launches.lock().await.read(&layers, &context.store).await?;
     let windows = reader.windows.take(&planned, &context.store).await?;
+    let with_gaps: Vec<LayerId> = layers.into_iter().filter(|layer| reader.windows.has_gaps(layer)).collect();
+    waitlist.refused(&with_gaps, Refusal::FrameUnbuildable);
     Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
@@ -239,25 +241,34 @@ async fn carry_out(
     plan: Cut,
     Follow { report, tally, waitlist }: Follow<'_>,
 ) -> Landing {
-    let Cut { chunks, frames, unlaunchable, missing } = plan;
+    let Cut { chunks, frames, unlaunchable, unbuildable, missing } = plan;
     let mut landing = Landing::default();
+    tally.failed(unlaunchable.iter().copied());
     for layer in unlaunchable {
-        tally.failed(layer);
         landing.truths.push(Truth::LayerOut(snapshot[layer].id.clone()));
     }
     for (layer, frames) in missing {
-        report.refusals.add(Refusal::FrameTaken, frames);
+        let bad = unbuildable.get(&layer).map_or(0, Vec::len);
+        report.refusals.add(Refusal::FrameTaken, frames.saturating_sub(bad));
         let (layer, frames) = (snapshot[layer].id.clone(), u32::try_from(frames).unwrap_or(u32::MAX));
         landing.truths.push(Truth::FramesGone { layer, frames });
+    }
+    for (layer, frames) in unbuildable {
+        waitlist.refused(&[snapshot[layer].id.clone()], Refusal::FrameUnbuildable);
+        report.refusals.add(Refusal::FrameUnbuildable, frames.len());
+        leave_alone(context, reader, frames.into_iter().map(Rejected::Frame).collect()).await;
     }
     let mut results = futures::stream::iter(chunks)
         .map(|chunk| async {
             let layers: Vec<LayerId> = chunk.layers.iter().map(|layer| layer.id.clone()).collect();
+            let candidates = chunk.layers.iter().filter_map(|layer| layer.candidates.first());
+            let at: Vec<LayerIx> =
+                candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
             let mut booked = match book(&context.store, chunk, context.booking).await {
                 Ok(booked) => booked,
-                Err(error) => return Err((layers, error)),
+                Err(error) => return Err((at, error)),
             };
-            let frames: Vec<_> = booked
+            let booked_frames: Vec<_> = booked
                 .bookings
                 .iter()
                 .map(|Booking { hold, .. }| (hold.frame.clone(), hold.host.clone(), hold.show_name.clone()))
@@ -268,12 +279,12 @@ async fn carry_out(
                 let (launcher, bookings) = (launcher.clone(), std::mem::take(&mut booked.bookings));
                 tasks.spawn(async move { launcher.launch(bookings).await });
             }
-            Ok((layers, frames, booked))
+            Ok((layers, at, booked_frames, booked))
         })
         .buffer_unordered(context.chunks_in_flight.max(1));
     while let Some(result) = results.next().await {
         match result {
-            Ok((layers, booked_frames, booked)) => {
+            Ok((layers, at, booked_frames, booked)) => {
                 for (frame, host, show) in booked_frames {
                     *report.booked.entry(show).or_default() += 1;
                     if let Some(known) = frames.get(&frame) {
@@ -282,9 +293,14 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { landed, refusals, truths, retries, healed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, healed, rejected, failed, .. } = booked;
                 landing.landed.extend(landed);
                 landing.truths.extend(truths);
+                leave_alone(context, reader, rejected).await;
+                if let Some(error) = failed {
+                    tally.failed(at);
+                    report.failed = Some(error);
+                }
                 report.given_up += usize::from(refusals.of(Refusal::GivenUp) > 0);
                 if let Some(cause) = refusals.chief() {
                     waitlist.refused(&layers, cause);
@@ -297,13 +313,25 @@ async fn carry_out(
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.
-            Err((layers, error)) => {
-                for layer in &layers {
-                    waitlist.failed(layer);
-                }
+            Err((at, error)) => {
+                tally.failed(at);
                 report.failed = Some(error);
             }
         }
     }
     landing
+}
+
+/// Keeps what can't be built, or what the database can't book, out of the passes that follow, for a while.
+async fn leave_alone(context: &PassContext, reader: &mut PoolReader, rejected: Vec<Rejected>) {
+    if rejected.is_empty() {
+        return;
+    }
+    let mut launches = context.launches.lock().await;
+    for rejected in rejected {
+        match rejected {
+            Rejected::Frame(frame) => reader.windows.avoid(frame, launches.back_off()),
+            Rejected::Layer(layer, why) => launches.reject(layer, &why),
+        }
+    }
 }

@@ -65,14 +65,21 @@ impl Tally {
         looked.hosts.insert(host);
     }
 
-    /// The layer's booking failed with an error, or could not be tried.
-    pub fn failed(&mut self, layer: LayerIx) {
-        self.layers.entry(layer).or_default().failed = true;
+    /// The booking of these layers failed with an error, or could not be tried.
+    pub fn failed(&mut self, layers: impl IntoIterator<Item = LayerIx>) {
+        for layer in layers {
+            self.layers.entry(layer).or_default().failed = true;
+        }
     }
 
     /// Frames of a layer that waited when the pass first planned it and were not booked; 0 for one that looked for no host.
     pub fn not_booked(&self, layer: LayerIx) -> u32 {
         self.layers.get(&layer).map_or(0, |looked| looked.wanted.saturating_sub(looked.booked))
+    }
+
+    /// Whether the booking of a layer failed with an error, or could not be tried.
+    pub fn has_failed(&self, layer: LayerIx) -> bool {
+        self.layers.get(&layer).is_some_and(|looked| looked.failed)
     }
 
     /// How the layers ended.
@@ -126,8 +133,13 @@ mod tests {
     }
 
     fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {
-        let placement =
-            |at: &u32| Placement { layer: LayerIx(*at), host: HostIx(0), size: Resources::default(), frames: 1 };
+        let placement = |at: &u32| Placement {
+            layer: LayerIx(*at),
+            host: HostIx(0),
+            size: Resources::default(),
+            frames: 1,
+            score: None,
+        };
         Plan {
             placements: placed.iter().map(placement).collect(),
             waiting: waiting
@@ -150,10 +162,10 @@ mod tests {
         let mut tally = Tally::default();
         tally.planned(&layers(7), &plan);
         tally.booked(LayerIx(0), "a".into());
-        tally.failed(LayerIx(0));
+        tally.failed([LayerIx(0)]);
         tally.booked(LayerIx(1), "a".into());
         tally.booked(LayerIx(1), "b".into());
-        tally.failed(LayerIx(2));
+        tally.failed([LayerIx(2)]);
         let outcomes = tally.outcomes();
         assert_eq!(
             outcomes,

@@ -2,7 +2,8 @@
 //!
 //! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`], [`rqd_agent`]). Simulated: what
 //! Cuebot does to the database ([`cuebot_sim`]), and any number of render hosts ([`farm_sim`]). A farm is put into a database
-//! by the [`loader`] and checked by the [`auditor`], which shares no code with the scheduler. [`harness`] puts them together.
+//! by the [`loader`] and checked by the [`auditor`], which shares no code with the scheduler. [`harness`] puts them together,
+//! [`scenarios`] lets things happen to them.
 
 pub mod auditor;
 pub mod bench;
@@ -14,3 +15,4 @@ pub mod loader;
 pub mod postgres;
 pub mod python;
 pub mod rqd_agent;
+pub mod scenarios;

@@ -212,3 +212,29 @@ async fn a_cap_that_is_passed_during_a_run_only_is_seen_by_the_sampler() {
     assert_eq!((largest.largest.used, largest.largest.allowed), (600, 600));
     assert!(audit(&pool).await.unwrap().is_clean());
 }
+
+#[tokio::test]
+async fn what_starts_above_a_lowered_cap_and_what_is_given_away_twice_is_seen_by_the_sampler() {
+    let pool = farm().await;
+    let sampler = Sampler::start(pool.clone(), Duration::from_millis(5));
+    sqlx::query("UPDATE subscription SET int_burst = 100").execute(&pool).await.unwrap();
+    sampler.sampled().await;
+    let before = sampler.finish().await.unwrap();
+    assert_eq!((before.starts_over, before.given_twice), (vec![], vec![]), "the use only stood");
+
+    let sampler = Sampler::start(pool.clone(), Duration::from_millis(5));
+    sampler.sampled().await;
+    // A proc that nobody took from its host.
+    sqlx::query(
+        "INSERT INTO proc (pk_proc, pk_host, pk_show, pk_job, pk_layer, int_cores_reserved, int_mem_reserved)
+         SELECT 'new', pk_host, pk_show, pk_job, pk_layer, 100, 1024 FROM proc WHERE NOT b_local LIMIT 1",
+    )
+    .execute(&pool)
+    .await
+    .unwrap();
+    sampler.sampled().await;
+    let after = sampler.finish().await.unwrap();
+    let starts: Vec<_> = after.starts_over.iter().map(|start| (start.cap.cap.as_str(), &start.procs[..])).collect();
+    assert!(starts.contains(&("subscription burst", &["new".to_owned()][..])), "{after}");
+    assert!(after.given_twice.iter().any(|wrong| wrong.what == "host idle cores"), "{after}");
+}

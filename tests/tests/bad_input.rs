@@ -153,18 +153,3 @@ async fn a_facility_that_does_not_exist_ends_it() {
     assert_eq!(scheduler.wait().await.unwrap(), 1);
     assert!(scheduler.log().contains("Invalid facility name"), "{}", scheduler.log());
 }
-
-#[tokio::test]
-async fn a_strategy_that_is_not_offered_yet_ends_it_instead_of_another_being_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("scheduler.yaml");
-    std::fs::write(&file, "queue: {host_booking_strategy: {type: epvm, max_candidates: 5, weights: {}}}").unwrap();
-    let output = Command::new(program("cue-scheduler").unwrap())
-        .args(["--config", &file.display().to_string()])
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("host_booking_strategy") && said.contains("saturation"), "{said}");
-}

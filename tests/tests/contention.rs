@@ -8,7 +8,7 @@
 //! `job_stat`, what ends a frame the other way round. No order of ours cures that, so there the question is who took part.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ use cue_scheduler_proto::report::{
 use rand::RngExt as _;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use sqlx::PgPool;
-use testbed::auditor::{Sampler, audit};
+use testbed::auditor::{DeadlockLog, Deadlocks, Sampler, audit};
 use testbed::cuebot_sim::{CuebotConfig, CuebotCounts, CuebotSim, Generation, LegacyBooking};
 use testbed::loader::description::FarmDescription;
 use testbed::loader::{Loaded, load};
@@ -237,13 +237,6 @@ struct Outcome {
     corrections: usize,
 }
 
-/// Who waited in a circle, as PostgreSQL told it.
-struct Deadlocks {
-    all: usize,
-    /// Those in which one of our sessions took part.
-    with_us: Vec<String>,
-}
-
 /// Lets two loops and Cuebot loose on the farm and checks what must hold whatever there was to do.
 async fn contend(farm: &str, generation: Generation) -> Outcome {
     let server = Server::start(Options::default()).await.unwrap();
@@ -287,7 +280,7 @@ async fn contend(farm: &str, generation: Generation) -> Outcome {
         );
     }
     println!("{corrections} counters set right");
-    println!("Cuebot: {counts}\n{} deadlocks, with us: {:?}\ncaps: {caps}", deadlocks.all, deadlocks.with_us);
+    println!("Cuebot: {counts}\n{} deadlocks, with us: {:?}\ncaps: {caps}", deadlocks.all, deadlocks.with_them);
 
     let over: Vec<String> = caps.passed().map(ToString::to_string).collect();
     assert_eq!(over, Vec::<String>::new(), "caps were passed");
@@ -331,31 +324,17 @@ async fn reconcile(store: Store, until: Instant) -> usize {
     corrections
 }
 
-/// Reads the server's log. Our sessions are still open, so it is known which they are.
+/// Our sessions are still open, so it is known which they are.
 async fn deadlocks(pool: &PgPool) -> Deadlocks {
-    let ours: Vec<String> =
-        sqlx::query_scalar("SELECT pid::text FROM pg_stat_activity WHERE application_name LIKE 'cue-scheduler/%'")
+    let ours: BTreeSet<i32> =
+        sqlx::query_scalar("SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'cue-scheduler/%'")
             .fetch_all(pool)
             .await
-            .unwrap();
+            .unwrap()
+            .into_iter()
+            .collect();
     assert!(ours.len() >= 2, "our sessions are not found: {ours:?}");
-    let log: String = sqlx::query_scalar("SELECT pg_read_file(current_setting('data_directory') || '/../log')")
-        .fetch_one(pool)
-        .await
-        .unwrap();
-    // The first line of the detail follows the message, one line for each who waits.
-    let circles: Vec<String> = log
-        .split("deadlock detected\n")
-        .skip(1)
-        .map(|rest| rest.lines().take_while(|line| line.contains(" waits for ")).collect::<Vec<_>>().join("\n"))
-        .collect();
-    assert!(circles.iter().all(|circle| circle.contains("blocked by process")), "the log reads otherwise: {log}");
-    let all = circles.len();
-    let takes_part = |circle: &String, pid: &String| {
-        circle.contains(&format!("Process {pid} waits")) || circle.contains(&format!("blocked by process {pid}."))
-    };
-    let with_us = circles.into_iter().filter(|circle| ours.iter().any(|pid| takes_part(circle, pid))).collect();
-    Deadlocks { all, with_us }
+    DeadlockLog::whole().read(pool, &ours).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -385,7 +364,7 @@ async fn in_the_circles_that_cuebots_dependencies_make_we_take_no_part() {
 ";
     let Outcome { cuebot, deadlocks, .. } = contend(&format!("{FARM}{waiting}"), Generation::C).await;
     assert!(cuebot.dependencies_satisfied > 0, "{cuebot}");
-    assert_eq!(deadlocks.with_us, Vec::<String>::new(), "of {} deadlocks", deadlocks.all);
+    assert_eq!(deadlocks.with_them, Vec::<String>::new(), "of {} deadlocks", deadlocks.all);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

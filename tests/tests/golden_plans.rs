@@ -16,7 +16,7 @@ const SMALL: [&str; 6] = ["show", "alloc", "facility", "limit_record", "subscrip
 
 /// For each statement: its parameters as SQL, and what it may use. `~table` allows the whole table to be read: sums over all
 /// procs of a show or a folder, and counts over all layers of a limit, touch a good part of it anyway.
-const GOLDEN: [(&str, &[&str], &[&str]); 24] = [
+const GOLDEN: [(&str, &[&str], &[&str]); 25] = [
     (
         "feed/awake",
         &["NULL"],
@@ -69,6 +69,11 @@ const GOLDEN: [(&str, &[&str], &[&str]); 24] = [
             "~layer_limit",
             "~layer_stat",
         ],
+    ),
+    (
+        "work/hosts_under_limits",
+        &["ARRAY['limit-1']"],
+        &["i_layer_limit_pk_limit_record", "i_proc_pklayer", "~layer_limit", "~proc"],
     ),
     ("booking/lock_stats", &[LAYERS, JOBS], &["i_layer_stat_pk_layer", "i_job_stat_pk_job"]),
     (

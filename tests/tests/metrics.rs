@@ -1,6 +1,6 @@
 //! What a real scheduler says of itself at `/metrics`, held against the database that it worked on.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
-#![allow(clippy::float_cmp, reason = "counts are whole numbers, which floats hold exactly")]
+#![allow(clippy::float_cmp, reason = "counts are exact")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;

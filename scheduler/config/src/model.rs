@@ -69,7 +69,7 @@ section! {
         worker_threads: usize = 4, Kind::whole(1, 1024);
         /// The most frames of one layer that a pass books. Unset: no bound, since a whole pool is planned at once.
         dispatch_frames_per_layer_limit: Option<u32> = None, COUNT;
-        /// The most jobs of one cluster that a pass looks at. Unset: no bound, since a whole pool is planned at once.
+        /// The most jobs of a show to which a pass gives frames. Unset: no bound, since a whole pool is planned at once.
         max_jobs_per_cluster_pass: Option<u32> = None, COUNT;
         /// The most hosts that a pass tries for one layer. Unset: no bound, since a whole pool is planned at once.
         host_candidate_attempts_per_layer also "host_candidate_attemps_per_layer": Option<u32> = None, COUNT;

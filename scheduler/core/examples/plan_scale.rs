@@ -13,6 +13,7 @@ use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::domain::cap::{Budget, Cap};
 use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
 use cue_scheduler_core::domain::tag::{HostTag, TagKind};
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::planning::{Policy, plan};
 use cue_scheduler_core::snapshot::{
     Folder, FolderIx, Given, Host, Job, JobIx, Layer, Snapshot, Subscription, SubscriptionIx,
@@ -44,12 +45,12 @@ fn main() {
 
 fn policy() -> Policy {
     Policy {
-        core_saturation: true,
-        memory_saturation: false,
+        strategy: Strategy::Saturation(Saturation { cores: true, memory: false }),
         memory_stranded: Kb(2 * GIB),
         selfish_services: Vec::new(),
         frames_per_layer: None,
         hosts_per_layer: None,
+        jobs_per_show: None,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
 use crate::domain::cap::{Budget, Cap};
 use crate::domain::id::{FolderId, HostId, JobId, LayerId, LimitId, ShowId};
 use crate::planning::Plan;
-use crate::snapshot::{Folder, FolderIx, HostIx, JobIx, LayerIx, Snapshot};
+use crate::snapshot::{Counted, Folder, FolderIx, HostIx, JobIx, LayerIx, Snapshot};
 
 /// A frame that was booked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +69,10 @@ pub enum Truth {
     Limit {
         /// The limit.
         limit: LimitId,
-        /// Frames.
-        frames: Budget,
+        /// The maximum, and how much runs.
+        running: Budget,
+        /// What is counted; of hosts also which they are.
+        counted: Counted,
     },
     /// Frames of the layer that can't be had: taken, changed, or given up for this pass.
     FramesGone {
@@ -161,7 +163,12 @@ impl<'s> Settling<'s> {
         limits.sort_unstable();
         limits.dedup();
         for limit in limits {
-            add(&mut snapshot.limits[limit.0 as usize].frames, 1);
+            let limit = &mut snapshot.limits[limit.0 as usize];
+            let new = match &mut limit.counted {
+                Counted::Frames => true,
+                Counted::Hosts(hosts) => hosts.insert(frame.host.clone()),
+            };
+            add(&mut limit.running, i64::from(new));
         }
         let job = &mut snapshot.jobs[layer.job.0 as usize];
         let folder = &mut snapshot.folders[job.folder.0 as usize];
@@ -197,9 +204,10 @@ impl<'s> Settling<'s> {
                 }
             }
             Truth::Folder { folder, jobs, cores, gpus } => self.folder(folder, jobs, *cores, *gpus),
-            Truth::Limit { limit, frames } => {
+            Truth::Limit { limit, running, counted } => {
                 if let Some(limit) = self.snapshot.limits.iter_mut().find(|known| known.id == *limit) {
-                    tighten(&mut limit.frames, *frames);
+                    tighten(&mut limit.running, *running);
+                    limit.counted = counted.clone();
                 }
             }
             Truth::FramesGone { layer, frames } => {
@@ -271,6 +279,8 @@ fn least(one: &Resources, other: &Resources) -> Resources {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::planning::plan;
     use crate::reason::Reason;
@@ -332,12 +342,22 @@ mod tests {
             (Truth::Job { job: "job".into(), cores: budget(600, 200), gpus: budget(9, 0) }, Reason::JobCores),
             (folder("folder", budget(600, 200)), Reason::FolderCores),
             (folder("moved here since", budget(600, 200)), Reason::FolderCores),
-            (Truth::Limit { limit: "limit".into(), frames: budget(5, 3) }, Reason::Limit),
+            (Truth::Limit { limit: "limit".into(), running: budget(5, 3), counted: Counted::Frames }, Reason::Limit),
         ] {
             let outcome = again(farm(), &all_on("tight", 1), std::slice::from_ref(&truth));
             assert_eq!(outcome.booked(), [("layer", "tight", 2, 2)], "{truth:?}");
             assert_eq!(outcome.waiting(), [("layer", 1, reason)], "{truth:?}");
         }
+    }
+
+    #[test]
+    fn a_host_that_took_the_last_seat_of_a_limit_is_the_one_that_the_rest_goes_to() {
+        let mut farm = farm();
+        farm.0.limits[0].counted = Counted::Hosts(BTreeSet::new());
+        farm.0.limits[0].running = at_most(5);
+        let counted = Counted::Hosts(BTreeSet::from(["wide".into(), "in another pool".into()]));
+        let truth = Truth::Limit { limit: "limit".into(), running: budget(2, 2), counted };
+        assert_eq!(again(farm, &[], &[truth]).booked(), [("layer", "wide", 2, 4)]);
     }
 
     #[test]
@@ -363,7 +383,7 @@ mod tests {
             Truth::JobOut("none".into()),
             Truth::LayerOut("none".into()),
             Truth::ShowOut("none".into()),
-            Truth::Limit { limit: "none".into(), frames: budget(0, 0) },
+            Truth::Limit { limit: "none".into(), running: budget(0, 0), counted: Counted::Frames },
         ];
         assert_eq!(again(farm(), &[], &unknown).booked(), [("layer", "tight", 2, 4)]);
     }

@@ -3,6 +3,7 @@
 //! A snapshot is a hint. It is read without locks and may be old when the plan lands; the booking transaction decides.
 //! Things refer to each other by position ([`JobIx`] and its like), so that planning moves numbers and not texts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
@@ -85,15 +86,26 @@ pub struct Folder {
     pub gpus: Budget,
 }
 
-/// A farm-wide limit of running frames.
+/// A farm-wide limit of what runs.
 #[derive(Clone, Debug)]
 pub struct Limit {
     /// The limit.
     pub id: LimitId,
     /// Its name.
     pub name: Arc<str>,
-    /// Maximum of running frames, and how many run.
-    pub frames: Budget,
+    /// The maximum, and how much runs.
+    pub running: Budget,
+    /// What of it is counted.
+    pub counted: Counted,
+}
+
+/// What a limit counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Running frames.
+    Frames,
+    /// Hosts on which frames run, each once; these are they, in whatever pool.
+    Hosts(BTreeSet<HostId>),
 }
 
 /// A job with waiting work.

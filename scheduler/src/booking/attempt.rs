@@ -1,19 +1,19 @@
 //! One booking transaction, step by step.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cue_scheduler_core::domain::cap::{Budget, Cap};
-use cue_scheduler_core::domain::id::{FrameId, LimitId, ProcId};
+use cue_scheduler_core::domain::id::{FrameId, ProcId};
 use cue_scheduler_core::landing::{Landed, Truth};
 use cue_scheduler_core::launch::{Booking, Hold};
 use cue_scheduler_core::run_frame::{FrameRef, RunFrame};
 use uuid::Uuid;
 
 use super::chunk::{Chunk, Slot};
+use super::limits::under_limits;
 use super::refusal::{Found, Refusal};
 use super::resources::{Held, distinct};
-use super::{Booked, BookingSettings};
+use super::{Booked, BookingSettings, Rejected};
 use crate::launch::clock;
 use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
 use crate::store::{Store, StoreError};
@@ -27,8 +27,8 @@ pub(super) enum Attempt {
 }
 
 /// A frame with its room, on its way through the transaction.
-struct Candidate {
-    slot: Slot,
+pub(super) struct Candidate {
+    pub(super) slot: Slot,
     frame: FrameRef,
     proc: ProcId,
     run_frame: RunFrame,
@@ -163,49 +163,6 @@ async fn claim(
     Ok(candidates)
 }
 
-/// Step 2: drops what the limits have no room for. All of a layer's limits must have room.
-async fn under_limits(
-    tx: &mut BookingTx,
-    chunk: &Chunk,
-    candidates: Vec<Candidate>,
-    found: &mut Found,
-) -> Result<Vec<Candidate>, StoreError> {
-    let mut limits: Vec<&LimitId> =
-        candidates.iter().flat_map(|candidate| &chunk.layers[candidate.slot.layer].limits).collect();
-    limits.sort_unstable();
-    limits.dedup();
-    if limits.is_empty() {
-        return Ok(candidates);
-    }
-    let ids: Vec<&str> = limits.iter().map(|limit| limit.as_str()).collect();
-    let mut room: HashMap<LimitId, Budget> = HashMap::new();
-    for (id, max, running) in tx.lock_limits(&ids).await? {
-        room.insert(LimitId::from(id), Budget { cap: Cap::of_limit(max), used: running });
-    }
-    let mut kept = Vec::with_capacity(candidates.len());
-    let mut refusing: BTreeSet<&LimitId> = BTreeSet::new();
-    for candidate in candidates {
-        let limits = &chunk.layers[candidate.slot.layer].limits;
-        // A limit that has vanished limits nothing.
-        if limits.iter().all(|limit| room.get(limit).is_none_or(|budget| budget.allows(1))) {
-            for limit in limits {
-                if let Some(budget) = room.get_mut(limit) {
-                    budget.used += 1;
-                }
-            }
-            kept.push(candidate);
-        } else {
-            found.refusals.add(Refusal::Limit, 1);
-            refusing.extend(limits.iter().filter(|limit| room.get(*limit).is_some_and(|budget| !budget.allows(1))));
-        }
-    }
-    found.truths.extend(refusing.into_iter().filter_map(|limit| {
-        let frames = *room.get(limit)?;
-        Some(Truth::Limit { limit: limit.clone(), frames })
-    }));
-    Ok(kept)
-}
-
 /// Steps 3 and 4: starts frames, with the rows of their counts locked first; what was not started leaves the plan.
 async fn start(
     tx: &mut BookingTx,
@@ -236,8 +193,8 @@ async fn start(
         let causes = tx.why_not_started(&missing).await?;
         let causes: HashMap<&str, &str> = causes.iter().map(|(frame, cause)| (&**frame, &**cause)).collect();
         for candidate in candidates.iter().filter(|candidate| !started.contains_key(candidate.frame.id.as_str())) {
-            let cause = causes.get(candidate.frame.id.as_str()).copied();
-            not_started(chunk, candidate.slot, cause.map_or(Refusal::FrameTaken, Refusal::of_cause), found);
+            let cause = causes.get(candidate.frame.id.as_str()).copied().map_or(Refusal::FrameTaken, Refusal::of_cause);
+            not_started(chunk, candidate.slot, &candidate.frame, cause, found);
         }
     }
     candidates.retain_mut(|candidate| match started.get(candidate.frame.id.as_str()) {
@@ -251,8 +208,13 @@ async fn start(
 }
 
 /// What it means for the rest of the plan that a frame was not started.
-fn not_started(chunk: &Chunk, slot: Slot, cause: Refusal, found: &mut Found) {
+fn not_started(chunk: &Chunk, slot: Slot, frame: &FrameRef, cause: Refusal, found: &mut Found) {
     let layer = &chunk.layers[slot.layer];
+    if cause == Refusal::FrameWornOut {
+        let FrameRef { id, name, .. } = frame;
+        tracing::warn!(frame.id = %id, "frame {name} can't be started: its version or its count of retries is at its end");
+        found.rejected.push(Rejected::Frame(id.clone()));
+    }
     let truth = match cause {
         Refusal::JobPaused | Refusal::JobNotPending => Truth::JobOut(layer.job.clone()),
         Refusal::StartAfter => Truth::LayerOut(layer.id.clone()),

@@ -7,15 +7,21 @@
 //! counter that refuses is checked against the sum of its procs first, since in some generations of Cuebot releases don't
 //! lower it; where the sum has room, the transaction goes on and leaves the true value behind.
 //!
-//! [`cut`] makes chunks of a plan; [`book`] books one; `attempt.rs` is one transaction, `resources.rs` its last steps; `ledger.rs` undoes what certainly never ran.
+//! [`cut`] makes chunks of a plan; [`book`] books one; `attempt.rs` is one transaction, `limits.rs` and `resources.rs` some of its
+//! steps; `ledger.rs` undoes what certainly never ran.
 
 mod attempt;
 mod chunk;
 mod cut;
+mod isolate;
 mod ledger;
+mod limits;
 mod refusal;
 mod resources;
 
+use std::sync::Arc;
+
+use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::landing::{Landed, Truth};
 use cue_scheduler_core::launch::Booking;
 use cue_scheduler_core::run_frame::MemoryFactors;
@@ -60,12 +66,32 @@ pub struct Booked {
     pub retries: Vec<&'static str>,
     /// Counters that were found above the sum of their procs, and set right.
     pub healed: u32,
+    /// What the database can't book because of what some row holds.
+    pub rejected: Vec<Rejected>,
+    /// What ended the booking early. What was booked before is booked all the same.
+    pub failed: Option<StoreError>,
+}
+
+/// What the database can't book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// One frame; others of its layer were booked.
+    Frame(FrameId),
+    /// Whatever was tried of a layer, and why.
+    Layer(LayerId, Arc<str>),
 }
 
 impl Booked {
     fn learn(&mut self, found: Found) {
         self.refusals.merge(&found.refusals);
         self.truths.extend(found.truths);
+        self.rejected.extend(found.rejected);
+    }
+
+    fn reject(&mut self, layer: &LayerId, frames: usize) {
+        let mut found = Found::default();
+        found.gone(Refusal::Rejected, layer, u32::try_from(frames).unwrap_or(u32::MAX));
+        self.learn(found);
     }
 
     fn give_up(&mut self, chunk: &Chunk) {
@@ -78,17 +104,34 @@ impl Booked {
 }
 
 /// Books as much of a chunk as the database allows.
-pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) -> Result<Booked, StoreError> {
+///
+/// Where what some row holds makes the database fail, the rest of the chunk is booked without it. An error means that nothing
+/// was booked.
+pub async fn book(store: &Store, chunk: Chunk, settings: BookingSettings) -> Result<Booked, StoreError> {
     let mut booked = Booked::default();
+    match isolate::book(store, chunk, settings, &mut booked).await {
+        Err(error) if booked.bookings.is_empty() => return Err(error),
+        result => booked.failed = result.err(),
+    }
+    Ok(booked)
+}
+
+/// Books a chunk, smaller with each refusal. An error leaves the chunk as it was last tried.
+async fn book_whole(
+    store: &Store,
+    chunk: &mut Chunk,
+    settings: BookingSettings,
+    booked: &mut Booked,
+) -> Result<(), StoreError> {
     let mut retries = 0;
     let mut attempts = 0;
     while !chunk.slots.is_empty() {
-        match attempt(store, &mut chunk, settings, &mut booked).await {
+        match attempt(store, chunk, settings, booked).await {
             Ok(Attempt::Committed) => break,
             Ok(Attempt::Refused) => {
                 attempts += 1;
                 if attempts == ATTEMPTS {
-                    booked.give_up(&chunk);
+                    booked.give_up(chunk);
                     break;
                 }
             }
@@ -99,12 +142,12 @@ pub async fn book(store: &Store, mut chunk: Chunk, settings: BookingSettings) ->
                 booked.retries.push(sqlstate);
                 retries += 1;
                 if retries == RETRIES {
-                    booked.give_up(&chunk);
+                    booked.give_up(chunk);
                     break;
                 }
                 pause(retries).await;
             }
         }
     }
-    Ok(booked)
+    Ok(())
 }

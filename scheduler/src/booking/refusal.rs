@@ -6,6 +6,8 @@ use std::fmt;
 use cue_scheduler_core::domain::id::LayerId;
 use cue_scheduler_core::landing::Truth;
 
+use super::Rejected;
+
 /// A guard of the booking transaction that held something back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
@@ -15,9 +17,13 @@ pub enum Refusal {
     FrameChanged,
     /// The frame can't be launched as its layer is written.
     FrameUnbuildable,
+    /// The frame's version or its count of retries is at the end of its column.
+    FrameWornOut,
+    /// The database can't write the booking of the frame, because of what some row holds.
+    Rejected,
     /// The job is paused.
     JobPaused,
-    /// The job is not PENDING.
+    /// The job is not PENDING, or is gone.
     JobNotPending,
     /// The layer may not start yet.
     StartAfter,
@@ -49,10 +55,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every cause.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::FrameTaken,
         Self::FrameChanged,
         Self::FrameUnbuildable,
+        Self::FrameWornOut,
+        Self::Rejected,
         Self::JobPaused,
         Self::JobNotPending,
         Self::StartAfter,
@@ -76,6 +84,8 @@ impl Refusal {
             Self::FrameTaken => "frame_taken",
             Self::FrameChanged => "frame_changed",
             Self::FrameUnbuildable => "frame_unbuildable",
+            Self::FrameWornOut => "frame_worn_out",
+            Self::Rejected => "rejected",
             Self::JobPaused => "job_paused",
             Self::JobNotPending => "job_not_pending",
             Self::StartAfter => "start_after",
@@ -121,6 +131,7 @@ impl Refusal {
             "job_not_pending" => Self::JobNotPending,
             "job_paused" => Self::JobPaused,
             "start_after" => Self::StartAfter,
+            "frame_worn_out" => Self::FrameWornOut,
             _ => Self::FrameChanged,
         }
     }
@@ -133,6 +144,8 @@ pub(super) struct Found {
     pub(super) refusals: Refusals,
     /// For the snapshot that the plan was made from.
     pub(super) truths: Vec<Truth>,
+    /// For the passes that follow.
+    pub(super) rejected: Vec<Rejected>,
 }
 
 impl Found {

@@ -1,6 +1,6 @@
 //! Steps 6 and 7: hosts and counters under their locks. What they refuse, the healing of counters, what is taken.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::domain::cap::{Budget, Cap};
@@ -21,8 +21,8 @@ struct Need {
 
 impl Need {
     fn add(&mut self, size: &Resources) {
-        self.cores += size.cores.0;
-        self.gpus += size.gpus.0;
+        self.cores = self.cores.saturating_add(size.cores.0);
+        self.gpus = self.gpus.saturating_add(size.gpus.0);
     }
 
     fn of<'s>(slots: impl IntoIterator<Item = &'s Slot>) -> Self {
@@ -50,7 +50,7 @@ impl Counter {
 
     /// Takes the true sum, which contains `need` already, in place of a counter that was too high.
     fn set_true(&mut self, sum: Need, need: Need) -> bool {
-        let (cores, gpus) = (sum.cores - need.cores, sum.gpus - need.gpus);
+        let (cores, gpus) = (sum.cores.saturating_sub(need.cores), sum.gpus.saturating_sub(need.gpus));
         let changed = cores != self.cores.used || gpus != self.gpus.used;
         (self.cores.used, self.gpus.used) = (cores, gpus);
         changed
@@ -215,6 +215,11 @@ impl<'c> Held<'c> {
         let within = |mine: &[Slot]| right.is_some_and(|right| right.cores.allows(Need::of(mine).cores));
         let removed = trim(&mut slots, |_| true, within);
         note(cause, removed, Guard::Subscription, &mut refusing, found);
+        // Without its rows no cap of a job could be held.
+        let gone: BTreeSet<&JobId> =
+            slots.iter().filter(|slot| !self.has_caps(slot)).map(|slot| self.job(slot)).collect();
+        found.refusals.add(Refusal::JobNotPending, trim(&mut slots, |slot| !self.has_caps(slot), |_| false));
+        found.truths.extend(gone.into_iter().cloned().map(Truth::JobOut));
         for (id, job) in &self.jobs {
             let of_job = |slot: &Slot| self.chunk.layers[slot.layer].job.as_str() == id;
             let removed = trim(&mut slots, of_job, |mine| job.counter.cores.allows(Need::of(mine).cores));
@@ -233,6 +238,15 @@ impl<'c> Held<'c> {
         slots
     }
 
+    fn job(&self, slot: &Slot) -> &'c JobId {
+        &self.chunk.layers[slot.layer].job
+    }
+
+    /// Whether the rows with the caps of its job and folder are there.
+    fn has_caps(&self, slot: &Slot) -> bool {
+        self.folder_of(slot).is_some_and(|folder| self.folders.contains_key(folder))
+    }
+
     /// The host under its lock, if it may be booked and is still in the pool.
     fn bookable(&self, host: &ChunkHost) -> Option<&HeldHost> {
         let held = self.hosts.get(host.id.as_str())?;
@@ -244,7 +258,7 @@ impl<'c> Held<'c> {
         let taken = |matches: &dyn Fn(&Slot) -> bool| admitted.iter().filter(|slot| matches(slot)).copied().collect();
         let after = |counter: &Counter, taken: Vec<Slot>| {
             let Need { cores, gpus } = Need::of(&taken);
-            let grown = |budget: Budget, n| Budget { used: budget.used + n, ..budget };
+            let grown = |budget: Budget, n| Budget { used: budget.used.saturating_add(n), ..budget };
             (grown(counter.cores, cores), grown(counter.gpus, gpus))
         };
         match guard {
@@ -360,7 +374,8 @@ fn trim(slots: &mut Vec<Slot>, matches: impl Fn(&Slot) -> bool, fits: impl Fn(&[
 }
 
 fn push_new<'c>(columns: &mut CounterColumns<'c>, key: &'c str, counter: &Counter, need: Need) {
-    columns.push(key, counter.cores.used + need.cores, counter.gpus.used + need.gpus);
+    let new = |used: i64, need: i64| used.saturating_add(need);
+    columns.push(key, new(counter.cores.used, need.cores), new(counter.gpus.used, need.gpus));
 }
 
 fn need_of(needs: &BTreeMap<&str, Need>, key: &str) -> Need {

@@ -46,7 +46,7 @@ pub async fn answer(config: &Config, question: &Question, as_json: bool) -> anyh
         },
     };
     let inquirer =
-        Inquirer { store, scope, read: Arc::new(app::read_settings(config)), policy: app::policy(config)?, standstill };
+        Inquirer { store, scope, read: Arc::new(app::read_settings(config)), policy: app::policy(config), standstill };
     let reply = match question {
         Question::Job(job) => {
             let answer = inquirer.explain(job).await?;

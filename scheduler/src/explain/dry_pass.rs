@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{FolderId, JobId, LayerId, LimitId};
-use cue_scheduler_core::planning::plan;
+use cue_scheduler_core::domain::id::{FolderId, HostId, JobId, LayerId, LimitId};
+use cue_scheduler_core::planning::{Placement, plan};
 use cue_scheduler_core::reason::Obstacle;
-use cue_scheduler_core::snapshot::{LayerIx, LimitIx, Snapshot};
+use cue_scheduler_core::snapshot::{Counted, LayerIx, LimitIx, Snapshot};
 
 use super::Inquirer;
 use super::pools::{Places, Planned};
@@ -104,7 +104,7 @@ pub async fn dry_pass(inquirer: &Inquirer) -> Result<DryPass, StoreError> {
         for placement in &plan.placements {
             let layer = &snapshot[placement.layer];
             let job = &snapshot[layer.job];
-            taken.count(&snapshot, placement.layer, &placement.size, placement.frames);
+            taken.count(&snapshot, placement);
             booked.push(DryBooking {
                 show: snapshot[job.subscription].show_name.clone(),
                 job: job.name.clone(),
@@ -145,10 +145,14 @@ struct Taken {
     jobs: HashMap<JobId, Resources>,
     folders: HashMap<FolderId, Resources>,
     limits: HashMap<LimitId, i64>,
+    /// Hosts that would take a seat of a limit that counts them.
+    seats: HashMap<LimitId, BTreeSet<HostId>>,
 }
 
 impl Taken {
-    fn count(&mut self, snapshot: &Snapshot, at: LayerIx, size: &Resources, frames: u32) {
+    fn count(&mut self, snapshot: &Snapshot, placement: &Placement) {
+        let Placement { layer: at, host, size, frames, .. } = *placement;
+        let host = &snapshot[host].id;
         let layer = &snapshot[at];
         let job = &snapshot[layer.job];
         let n = i64::from(frames);
@@ -161,7 +165,12 @@ impl Taken {
         }
         let limits: BTreeSet<LimitIx> = layer.limits.iter().copied().collect();
         for limit in limits {
-            *self.limits.entry(snapshot[limit].id.clone()).or_default() += n;
+            let id = snapshot[limit].id.clone();
+            match &snapshot[limit].counted {
+                Counted::Frames => *self.limits.entry(id).or_default() += n,
+                Counted::Hosts(holders) if holders.contains(host) => {}
+                Counted::Hosts(_) => drop(self.seats.entry(id).or_default().insert(host.clone())),
+            }
         }
     }
 
@@ -183,7 +192,12 @@ impl Taken {
             }
         }
         for limit in &mut snapshot.limits {
-            limit.frames.used = limit.frames.used.saturating_add(self.limits.get(&limit.id).copied().unwrap_or(0));
+            let frames = self.limits.get(&limit.id).copied().unwrap_or(0);
+            limit.running.used = limit.running.used.saturating_add(frames);
+            if let (Counted::Hosts(holders), Some(seats)) = (&mut limit.counted, self.seats.get(&limit.id)) {
+                limit.running.used = limit.running.used.saturating_add(seats.len() as i64);
+                holders.extend(seats.iter().cloned());
+            }
         }
     }
 }

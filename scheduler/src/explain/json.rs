@@ -1,11 +1,11 @@
 //! Answers as machines read them. Amounts have their unit beside them: cores may be fractions, memory is in KiB.
 
-use crate::feed::Standstill;
-use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Kb};
+use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Hosts, Kb};
 use cue_scheduler_core::reason::{Bound, Full, Lack, Nearest, Obstacle, Short};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, Block, DryPass, Explanation, LayerExplanation, PoolAnswer, Unserved};
+use crate::feed::Standstill;
 
 /// An amount with its unit.
 trait Amount: Copy {
@@ -24,7 +24,7 @@ macro_rules! amounts {
     )+};
 }
 
-amounts!(Gpus in "gpus", Kb in "kib", Frames in "frames");
+amounts!(Gpus in "gpus", Kb in "kib", Frames in "frames", Hosts in "hosts");
 
 impl Amount for Centicores {
     const UNIT: &'static str = "cores";
@@ -64,6 +64,7 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::SubscriptionFull(n) | Obstacle::FolderCores(n) | Obstacle::JobCores(n) => json!({"cap": full(n)}),
         Obstacle::FolderGpus(n) | Obstacle::JobGpus(n) => json!({"cap": full(n)}),
         Obstacle::Limit { name, frames } => json!({"limit": **name, "cap": full(frames)}),
+        Obstacle::HostLimit { name, hosts } => json!({"limit": **name, "cap": full(hosts)}),
         Obstacle::NoHostWithTag { hosts } | Obstacle::NoHostForUnthreaded { hosts } => json!({"hosts": hosts}),
         Obstacle::NoHostWithOs { hosts, os } => json!({"hosts": hosts, "os": **os}),
         Obstacle::NoHostLargeEnough { hosts, nearest: n } | Obstacle::HostsBusy { hosts, nearest: n } => {
@@ -72,6 +73,7 @@ pub fn obstacle(obstacle: &Obstacle) -> Value {
         Obstacle::HostsQuarantined { hosts, host } => json!({"hosts": hosts, "host": **host}),
         Obstacle::PassBound(Bound::Frames(most)) => json!({"frames_per_pass": most}),
         Obstacle::PassBound(Bound::Hosts(most)) => json!({"hosts_per_pass": most}),
+        Obstacle::PassBound(Bound::Jobs(most)) => json!({"jobs_per_pass": most}),
         Obstacle::Unbuildable { error } => json!({"error": **error}),
         Obstacle::Refused { cause } => json!({"cause": cause}),
     };

@@ -33,6 +33,9 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
         Obstacle::Limit { name, frames } => {
             format!("limit {name} is full: {} of {} frames run under it", frames.used.0, frames.most.0)
         }
+        Obstacle::HostLimit { name, hosts } => {
+            format!("limit {name} is full: {} of {} hosts run frames under it", hosts.used.0, hosts.most.0)
+        }
         Obstacle::NoHostWithTag { hosts: 0 } => format!("allocation {pool} has no host that may be booked"),
         Obstacle::NoHostWithTag { hosts } => {
             format!(
@@ -73,6 +76,9 @@ pub(super) fn clause(obstacle: &Obstacle, context: &Context) -> String {
         Obstacle::PassBound(Bound::Hosts(most)) => format!(
             "a pass fills no more than {most} hosts for a layer (queue.host_candidate_attempts_per_layer); the next follows \
              at once"
+        ),
+        Obstacle::PassBound(Bound::Jobs(most)) => format!(
+            "a pass serves no more than {most} jobs of a show (queue.max_jobs_per_cluster_pass); the next follows at once"
         ),
         Obstacle::Unbuildable { error } => format!("they can't be launched as the layer is written: {error}"),
         Obstacle::Refused { cause } => {
@@ -168,7 +174,7 @@ fn trimmed(number: f64, unit: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use cue_scheduler_core::domain::amount::Frames;
+    use cue_scheduler_core::domain::amount::{Frames, Hosts};
     use cue_scheduler_core::reason::Short;
 
     use super::*;
@@ -200,6 +206,13 @@ mod tests {
                     frames: Full { wanted: Frames(1), used: Frames(5), most: Frames(3) },
                 },
                 "limit nuke is full: 5 of 3 frames run under it",
+            ),
+            (
+                Obstacle::HostLimit {
+                    name: "arnold".into(),
+                    hosts: Full { wanted: Hosts(1), used: Hosts(3), most: Hosts(3) },
+                },
+                "limit arnold is full: 3 of 3 hosts run frames under it",
             ),
             (
                 Obstacle::NoHostWithTag { hosts: 12 },

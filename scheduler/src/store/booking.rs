@@ -202,8 +202,9 @@ impl BookingTx {
             .map_err(StoreError::during("claiming frames"))
     }
 
-    /// Takes the advisory locks of limits and then reads what runs under them: (limit, maximum, running).
-    pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64)>, StoreError> {
+    /// Takes the advisory locks of limits and then reads what runs under them: (limit, maximum, running frames, whether it
+    /// counts hosts instead).
+    pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64, bool)>, StoreError> {
         sqlx::query(sql!("booking/lock_limits"))
             .bind(LIMIT_LOCK_CLASS)
             .bind(limits)
@@ -215,6 +216,15 @@ impl BookingTx {
             .fetch_all(&mut *self.tx)
             .await
             .map_err(StoreError::during("counting frames under limits"))
+    }
+
+    /// The hosts on which frames run under limits, after their locks: (limit, host).
+    pub async fn hosts_under_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
+        sqlx::query_as(sql!("work/hosts_under_limits"))
+            .bind(limits)
+            .fetch_all(&mut *self.tx)
+            .await
+            .map_err(StoreError::during("reading the hosts under limits"))
     }
 
     /// Locks the rows that the frame triggers will write.

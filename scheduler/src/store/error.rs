@@ -37,6 +37,11 @@ const SERIALIZATION: &str = "40001";
 /// `lock_not_available`: our own lock time-out, shorter than PostgreSQL's deadlock time-out, so that a cycle ends with us.
 const LOCK_TIMEOUT: &str = "55P03";
 
+/// `foreign_key_violation`
+const FOREIGN_KEY: &str = "23503";
+/// Classes of SQLSTATE: data exception, integrity constraint, and what triggers raise.
+const ABOUT_DATA: [&str; 3] = ["22", "23", "P0"];
+
 impl StoreError {
     /// What [`StoreError::retryable`] can answer.
     pub const RETRYABLE: [&'static str; 3] = [DEADLOCK, SERIALIZATION, LOCK_TIMEOUT];
@@ -58,6 +63,26 @@ impl StoreError {
     pub fn retryable(&self) -> Option<&'static str> {
         let sqlstate = self.sqlstate()?;
         Self::RETRYABLE.into_iter().find(|retryable| *retryable == sqlstate)
+    }
+
+    /// Whether what some row holds is the cause: a number that leaves its column, a constraint, a trigger's refusal, a value
+    /// that can't be read. Others may go on without that row.
+    pub fn is_about_data(&self) -> bool {
+        match self {
+            Self::Row { .. } => true,
+            Self::Database { source: sqlx::Error::Database(_), .. } => {
+                self.sqlstate().is_some_and(|sqlstate| ABOUT_DATA.iter().any(|class| sqlstate.starts_with(class)))
+            }
+            Self::Busy { .. } => false,
+            Self::Database { source, .. } => {
+                matches!(source, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+            }
+        }
+    }
+
+    /// Whether a row that was read before is gone: a frame, a host, a job. What refers to it failed, and nothing is wrong with it.
+    pub fn is_about_a_vanished_row(&self) -> bool {
+        self.sqlstate().is_some_and(|sqlstate| sqlstate == FOREIGN_KEY)
     }
 
     /// Whether the database did not answer at all, so that it isn't known what it did.

@@ -9,8 +9,9 @@
 //! until somebody sets them right ([`Audit::is_clean_but_for_high_counters`]); and a proc that was given up as lost is deleted
 //! a moment before its frame is cleared.
 //!
-//! [`Sampler`] looks at the caps during a run, since a cap that was passed for a second leaves no trace at the end.
+//! [`Sampler`] looks at caps and hosts during a run, since a cap that was passed for a second leaves no trace at the end.
 
+mod deadlocks;
 mod sampler;
 
 use std::fmt;
@@ -18,7 +19,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, PgConnection, PgPool};
 
-pub use sampler::{CapRecord, CapRecords, Sampler};
+pub use deadlocks::{DeadlockLog, Deadlocks};
+pub use sampler::{CapRecord, CapRecords, Sampler, StartOver};
 
 /// Everything that is wrong.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +75,7 @@ pub async fn audit(pool: &PgPool) -> Result<Audit, sqlx::Error> {
         hosts: differences(&mut snapshot, include_str!("queries/hosts.sql")).await?,
         running: differences(&mut snapshot, include_str!("queries/running.sql")).await?,
         counts: differences(&mut snapshot, include_str!("queries/counts.sql")).await?,
-        over_caps: cap_uses(&mut snapshot).await?.into_iter().filter(|cap| cap.used > cap.allowed).collect(),
+        over_caps: caps(&mut snapshot).await?.into_iter().map(|cap| cap.used).filter(CapUse::is_passed).collect(),
     };
     snapshot.commit().await?;
     Ok(audit)
@@ -83,8 +85,26 @@ async fn differences(connection: &mut PgConnection, query: &'static str) -> Resu
     sqlx::query_as(query).fetch_all(connection).await
 }
 
-async fn cap_uses(connection: &mut PgConnection) -> Result<Vec<CapUse>, sqlx::Error> {
+/// A cap at an instant, in use or not.
+#[derive(Clone, Debug, FromRow)]
+struct Cap {
+    #[sqlx(flatten)]
+    used: CapUse,
+    /// What is under it: `proc.pk_proc`.
+    procs: Vec<String>,
+    /// Changes when the cap counts another set of things.
+    counted: String,
+}
+
+async fn caps(connection: &mut PgConnection) -> Result<Vec<Cap>, sqlx::Error> {
     sqlx::query_as(include_str!("queries/caps.sql")).fetch_all(connection).await
+}
+
+impl CapUse {
+    /// More is in use than allowed.
+    pub fn is_passed(&self) -> bool {
+        self.used > self.allowed
+    }
 }
 
 impl Audit {

@@ -1,11 +1,15 @@
-//! Watches caps during a run: the largest use of each, and by how much it was ever passed.
+//! Watches a farm during a run: the largest use of each cap and by how much it was ever passed, what started while a cap was
+//! passed, and hosts and frames that were given away twice.
 //!
-//! A cap may move meanwhile. Lowering one below its use is legal and the use then decays, so the excess is kept beside the
-//! largest use and the reader judges; a run whose caps stand still must show no excess at all.
+//! A cap may move meanwhile. Lowering one below its use is legal and the use then decays, so a run whose caps stand still must show
+//! no excess at all ([`CapRecords::passed`]), and one whose caps move must show no *start* above a cap
+//! ([`CapRecords::starts_over`]). That is told from two samples in a row: if the cap and what it counts are the same in both, the
+//! last start between them left the use within the cap, and what came after it were ends. So a proc that is new in the second,
+//! under a cap that is passed there, is a fault, however short the time between.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -14,7 +18,11 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{CapUse, cap_uses};
+use super::{Cap, CapUse, Difference, caps, differences};
+
+/// A limit's record is locked by nobody who books, so a start that was under way when a person lowered the limit may land a moment
+/// later. After so long nothing is under way any more.
+const LIMIT_SETTLES_IN: Duration = Duration::from_secs(1);
 
 /// What was seen of one cap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,13 +33,29 @@ pub struct CapRecord {
     pub furthest_over: Option<CapUse>,
 }
 
-/// What was seen of all caps, by cap and id.
+/// Procs that came while a cap was passed that had not been lowered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartOver {
+    /// The cap and its use after the start.
+    pub cap: CapUse,
+    /// The new ones: `proc.pk_proc`.
+    pub procs: Vec<String>,
+}
+
+/// What was seen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CapRecords {
     /// How many times the farm was looked at.
     pub samples: u64,
     /// Every cap that was in use at a sample, sorted by kind and name.
     pub caps: Vec<CapRecord>,
+    /// Starts above a cap, in the order in which they were seen.
+    pub starts_over: Vec<StartOver>,
+    /// Hosts with other idle amounts than their procs leave, or with negative ones, and frames that two procs held. The first ones
+    /// seen.
+    pub given_twice: Vec<Difference>,
+    /// Backends of schedulers.
+    pub scheduler_sessions: BTreeSet<i32>,
 }
 
 impl CapRecords {
@@ -47,6 +71,12 @@ impl fmt::Display for CapRecords {
         for over in self.passed() {
             write!(f, "\n  {over}")?;
         }
+        for over in &self.starts_over {
+            write!(f, "\n  started above a cap: {}", over.cap)?;
+        }
+        for twice in &self.given_twice {
+            write!(f, "\n  {twice}")?;
+        }
         Ok(())
     }
 }
@@ -59,11 +89,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Looks at the caps at once, then every `interval`, and once more at the end.
+    /// Looks at the farm at once, then every `interval`, and once more at the end.
     pub fn start(pool: PgPool, interval: Duration) -> Self {
         let stop = CancellationToken::new();
         let (counted, samples) = watch::channel(0);
-        let task = tokio::spawn(watch_caps(pool, interval, stop.clone(), counted));
+        let task = tokio::spawn(watch_farm(pool, interval, stop.clone(), counted));
         Self { task, stop: stop.drop_guard(), samples }
     }
 
@@ -82,7 +112,7 @@ impl Sampler {
     }
 }
 
-async fn watch_caps(
+async fn watch_farm(
     pool: PgPool,
     interval: Duration,
     stop: CancellationToken,
@@ -97,8 +127,16 @@ async fn watch_caps(
             () = stop.cancelled() => true,
             _ = ticks.tick() => false,
         };
-        let mut connection = pool.acquire().await?;
-        seen.sample(cap_uses(&mut connection).await?);
+        let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let caps = caps(&mut snapshot).await?;
+        for question in [include_str!("queries/hosts.sql"), include_str!("queries/doubles.sql")] {
+            seen.twice(differences(&mut snapshot, question).await?);
+        }
+        let sessions: Vec<i32> =
+            sqlx::query_scalar(include_str!("queries/scheduler_sessions.sql")).fetch_all(&mut *snapshot).await?;
+        snapshot.commit().await?;
+        seen.scheduler_sessions.extend(sessions);
+        seen.sample(caps, Instant::now());
         counted.send_replace(seen.samples);
         if last {
             return Ok(seen.into_records());
@@ -106,32 +144,78 @@ async fn watch_caps(
     }
 }
 
+/// As many are enough to find a fault; one that stays would fill the memory.
+const TWICE_KEPT: usize = 20;
+
 #[derive(Default)]
 struct Seen {
     samples: u64,
-    caps: BTreeMap<(String, String, String), CapRecord>,
+    caps: BTreeMap<Key, CapRecord>,
+    /// Every cap at the sample before.
+    before: BTreeMap<Key, Before>,
+    /// Every proc of the sample before.
+    procs: HashSet<String>,
+    starts_over: Vec<StartOver>,
+    given_twice: Vec<Difference>,
+    scheduler_sessions: BTreeSet<i32>,
+}
+
+/// Kind, name and id.
+type Key = (String, String, String);
+
+struct Before {
+    allowed: i64,
+    counted: String,
+    /// When the cap was first seen as it stands.
+    since: Instant,
 }
 
 impl Seen {
-    fn sample(&mut self, uses: Vec<CapUse>) {
+    fn sample(&mut self, caps: Vec<Cap>, now: Instant) {
         self.samples += 1;
-        for used in uses {
+        let mut before = BTreeMap::new();
+        let mut procs = HashSet::new();
+        for Cap { used, procs: under, counted } in caps {
             let key = (used.cap.clone(), used.name.clone(), used.id.clone());
-            let record =
-                self.caps.entry(key).or_insert_with(|| CapRecord { largest: used.clone(), furthest_over: None });
-            let excess = used.used - used.allowed;
-            let before = record.furthest_over.as_ref().map_or(0, |over| over.used - over.allowed);
-            if excess > before {
-                record.furthest_over = Some(used.clone());
+            let stood =
+                self.before.get(&key).filter(|before| before.allowed == used.allowed && before.counted == counted);
+            let since = stood.map_or(now, |before| before.since);
+            let settled = used.cap != "limit" || now.duration_since(since) >= LIMIT_SETTLES_IN;
+            if stood.is_some() && settled && used.is_passed() {
+                let new: Vec<String> = under.iter().filter(|proc| !self.procs.contains(*proc)).cloned().collect();
+                if !new.is_empty() {
+                    self.starts_over.push(StartOver { cap: used.clone(), procs: new });
+                }
             }
-            if used.used > record.largest.used {
-                record.largest = used;
+            before.insert(key.clone(), Before { allowed: used.allowed, counted, since });
+            procs.extend(under);
+            if used.used > 0 {
+                self.record(key, used);
             }
+        }
+        (self.before, self.procs) = (before, procs);
+    }
+
+    fn record(&mut self, key: Key, used: CapUse) {
+        let record = self.caps.entry(key).or_insert_with(|| CapRecord { largest: used.clone(), furthest_over: None });
+        let excess = used.used - used.allowed;
+        let before = record.furthest_over.as_ref().map_or(0, |over| over.used - over.allowed);
+        if excess > before {
+            record.furthest_over = Some(used.clone());
+        }
+        if used.used > record.largest.used {
+            record.largest = used;
         }
     }
 
+    fn twice(&mut self, found: Vec<Difference>) {
+        let room = TWICE_KEPT.saturating_sub(self.given_twice.len());
+        self.given_twice.extend(found.into_iter().take(room));
+    }
+
     fn into_records(self) -> CapRecords {
-        CapRecords { samples: self.samples, caps: self.caps.into_values().collect() }
+        let Self { samples, caps, starts_over, given_twice, scheduler_sessions, .. } = self;
+        CapRecords { samples, caps: caps.into_values().collect(), starts_over, given_twice, scheduler_sessions }
     }
 }
 
@@ -139,26 +223,71 @@ impl Seen {
 mod tests {
     use super::*;
 
-    fn used(used: i64, allowed: i64) -> CapUse {
-        CapUse { cap: "limit".to_owned(), id: "1".to_owned(), name: "licence".to_owned(), used, allowed }
+    fn used(kind: &str, used: i64, allowed: i64) -> CapUse {
+        CapUse { cap: kind.to_owned(), id: "1".to_owned(), name: "licence".to_owned(), used, allowed }
+    }
+
+    fn cap(kind: &str, allowed: i64, procs: &[&str]) -> Cap {
+        let procs: Vec<String> = procs.iter().map(ToString::to_string).collect();
+        Cap { used: used(kind, procs.len() as i64, allowed), procs, counted: String::new() }
+    }
+
+    /// What a cap shows over some samples, a second and a half apart.
+    fn seen(samples: Vec<Cap>) -> CapRecords {
+        let (mut seen, mut now) = (Seen::default(), Instant::now());
+        for sample in samples {
+            seen.sample(vec![sample], now);
+            now += Duration::from_millis(1500);
+        }
+        seen.into_records()
     }
 
     #[test]
     fn the_largest_use_and_the_furthest_excess_are_kept_apart() {
-        let mut seen = Seen::default();
-        for (now, allowed) in [(3, 5), (9, 10), (8, 5), (6, 5), (1, 5)] {
-            seen.sample(vec![used(now, allowed)]);
-        }
-        let records = seen.into_records();
+        let at = |now: usize, allowed| cap("job", allowed, &["p"; 9][..now]);
+        let records = seen([(3, 5), (9, 10), (8, 5), (6, 5), (1, 5)].map(|(now, allowed)| at(now, allowed)).to_vec());
         assert_eq!(records.samples, 5);
-        assert_eq!(records.caps, [CapRecord { largest: used(9, 10), furthest_over: Some(used(8, 5)) }]);
-        assert_eq!(records.passed().collect::<Vec<_>>(), [&used(8, 5)]);
+        assert_eq!(records.caps, [CapRecord { largest: used("job", 9, 10), furthest_over: Some(used("job", 8, 5)) }]);
+        assert_eq!(records.passed().collect::<Vec<_>>(), [&used("job", 8, 5)]);
+        assert_eq!(records.starts_over, []);
     }
 
     #[test]
     fn a_cap_that_held_shows_no_excess() {
-        let mut seen = Seen::default();
-        seen.sample(vec![used(5, 5)]);
-        assert_eq!(seen.into_records().passed().count(), 0);
+        let records = seen(vec![cap("job", 2, &["a", "b"]), cap("job", 2, &["b", "c"])]);
+        assert_eq!((records.passed().count(), records.starts_over.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_starts_above_a_cap_that_was_lowered_is_a_fault_even_while_the_use_falls() {
+        let lowered = vec![cap("job", 4, &["a", "b", "c", "d"]), cap("job", 1, &["a", "b", "c", "d"])];
+        let falls = [lowered.clone(), vec![cap("job", 1, &["c", "d"])]].concat();
+        assert_eq!(seen(falls).starts_over, []);
+        let starts = [lowered, vec![cap("job", 1, &["d", "e"])]].concat();
+        let over = StartOver { cap: used("job", 2, 1), procs: vec!["e".to_owned()] };
+        assert_eq!(seen(starts).starts_over, [over]);
+    }
+
+    #[test]
+    fn a_start_is_not_blamed_where_the_cap_or_what_it_counts_moved_meanwhile() {
+        let lowered = vec![cap("job", 4, &["a"]), cap("job", 1, &["a", "b", "c"])];
+        assert_eq!(seen(lowered).starts_over, []);
+        let mut moved = cap("folder", 1, &["a", "b"]);
+        moved.counted = "another job".to_owned();
+        assert_eq!(seen(vec![cap("folder", 1, &["a"]), moved]).starts_over, []);
+    }
+
+    #[test]
+    fn a_start_under_a_limit_has_a_moment_to_land() {
+        let at = |limit: &str, after: Duration| {
+            let (mut seen, now) = (Seen::default(), Instant::now());
+            seen.sample(vec![cap(limit, 4, &["a", "b"])], now);
+            seen.sample(vec![cap(limit, 1, &["a", "b"])], now + Duration::from_millis(50));
+            seen.sample(vec![cap(limit, 1, &["b", "c"])], now + Duration::from_millis(50) + after);
+            seen.into_records().starts_over.len()
+        };
+        assert_eq!(at("limit", Duration::from_millis(100)), 0);
+        assert_eq!(at("limit", Duration::from_millis(1100)), 1);
+        assert_eq!(at("job", Duration::from_millis(100)), 1);
     }
 }

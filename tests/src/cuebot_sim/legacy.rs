@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::config::LegacyBooking;
-use super::{Cuebot, completion, retry};
+use super::{Cuebot, completion, lock, retry};
 
 /// How many bookings are chosen by one reading. They are stale soon, so there are few.
 const CANDIDATES: i64 = 10;
@@ -160,6 +160,8 @@ async fn book(cuebot: &Cuebot, candidate: &Candidate) -> Result<Option<String>, 
     ] {
         sqlx::query(query).bind(key).bind(cores).bind(gpus).execute(&mut *transaction).await?;
     }
+    // Known before anybody can see it.
+    lock(&cuebot.booked).insert(proc.clone());
     transaction.commit().await?;
     Ok(Some(proc))
 }

@@ -38,6 +38,7 @@ mod sweeps;
 mod verdict;
 mod work;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -87,6 +88,8 @@ struct Cuebot {
     agents: Option<agents::Agents>,
     /// Held for an assignment or a push, never over an await.
     accepted: Mutex<Vec<AcceptedCompletion>>,
+    booked: Mutex<HashSet<String>>,
+    generation: Mutex<Generation>,
     refusal: Mutex<Option<Code>>,
     idle_memory: reports::IdleMemoryWindow,
 }
@@ -104,6 +107,8 @@ impl CuebotSim {
             idle_memory: reports::IdleMemoryWindow::new(config.idle_memory_reset),
             counts: counts::Counts::default(),
             accepted: Mutex::default(),
+            booked: Mutex::default(),
+            generation: Mutex::new(config.generation),
             refusal: Mutex::default(),
             work,
             pool,
@@ -142,6 +147,16 @@ impl CuebotSim {
     /// Every completion that ended a run, in the order of its commit.
     pub fn accepted(&self) -> Vec<AcceptedCompletion> {
         lock(&self.cuebot.accepted).clone()
+    }
+
+    /// The procs of its own bookings: `proc.pk_proc`.
+    pub fn booked(&self) -> HashSet<String> {
+        lock(&self.cuebot.booked).clone()
+    }
+
+    /// From now on releases as this generation does, as when a farm's Cuebot is replaced by one of another age.
+    pub fn become_generation(&self, generation: Generation) {
+        *lock(&self.cuebot.generation) = generation;
     }
 
     /// From now on answers every report with this status and does nothing; `None` ends that.

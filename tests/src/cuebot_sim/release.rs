@@ -54,7 +54,7 @@ async fn release_once(cuebot: &Cuebot, proc: &LoadedProc) -> Result<bool, sqlx::
         Some(show) => cuebot.flags.managed(&mut transaction, show).await?,
         None => false,
     };
-    let announce = managed && !held.b_local && cuebot.config.generation == Generation::B1;
+    let announce = managed && !held.b_local && *lock(&cuebot.generation) == Generation::B1;
     let mut notified = false;
     if cuebot.config.release_order == ReleaseOrder::HostFirst {
         give_back_host(&mut transaction, &held).await?;

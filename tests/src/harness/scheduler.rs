@@ -121,10 +121,17 @@ impl Scheduler {
 
     /// The sum over all labels of a metric.
     pub async fn metric(&self, name: &str) -> anyhow::Result<f64> {
+        self.metric_with(name, "").await
+    }
+
+    /// The sum over those labels of a metric that hold this text, such as `reason="limit"`.
+    pub async fn metric_with(&self, name: &str, label: &str) -> anyhow::Result<f64> {
         let (_, text) = self.get("/metrics").await?;
-        let values = text
-            .lines()
-            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{') || rest.starts_with(' ')));
+        let values = text.lines().filter(|line| {
+            line.strip_prefix(name).is_some_and(|rest| {
+                (rest.starts_with('{') || rest.starts_with(' ')) && (label.is_empty() || rest.contains(label))
+            })
+        });
         Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 

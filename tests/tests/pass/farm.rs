@@ -10,7 +10,9 @@ use cue_scheduler::snapshot::{Launches, PoolReader, ReadSettings};
 use cue_scheduler::store::Store;
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::Kb;
+use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
 use sqlx::PgPool;
 use testbed::auditor::audit;
@@ -29,6 +31,20 @@ impl Farm {
     pub async fn new(yaml: &str) -> Self {
         let pool = super::common::database().await;
         let loaded = load(&pool, &FarmDescription::from_yaml(yaml).unwrap()).await.unwrap();
+        Self::on(pool, &loaded.facilities["local"], &loaded.allocations["local.general"])
+    }
+
+    /// Another scheduler at the same time, that works on another allocation.
+    pub async fn another(&self, alloc: &str) -> Self {
+        let id: String = sqlx::query_scalar("SELECT pk_alloc FROM alloc WHERE str_name = $1")
+            .bind(alloc)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+        Self::on(self.pool.clone(), self.reader.pool.facility.as_str(), &id)
+    }
+
+    fn on(pool: PgPool, facility: &str, alloc: &str) -> Self {
         let context = PassContext {
             store: Store::on(pool.clone()),
             launch: None,
@@ -48,11 +64,11 @@ impl Farm {
             ignored_tags: BTreeSet::new(),
         };
         let of_pool = Pool {
-            facility: loaded.facilities["local"].as_str().into(),
-            alloc: loaded.allocations["local.general"].as_str().into(),
+            facility: facility.into(),
+            alloc: alloc.into(),
             name: "local.general".into(),
             shows: BTreeSet::new(),
-            tags: BTreeMap::new(),
+            tags: BTreeMap::from([("general".into(), TagKind::Alloc), ("other".into(), TagKind::Alloc)]),
         };
         let reader = PoolReader::new(of_pool, Arc::new(settings));
         Self { pool, context, reader }
@@ -70,22 +86,8 @@ impl Farm {
 
     /// A pass during which somebody makes a change that its reading does not see yet and its booking has to wait for.
     pub async fn pass_while(&mut self, change: &'static str) -> PassReport {
-        let mut other = self.pool.begin().await.unwrap();
-        sqlx::raw_sql(change).execute(&mut *other).await.unwrap();
         let pool = self.pool.clone();
-        let commit = async move {
-            let waits =
-                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            for _ in 0..2000 {
-                let waiting: i64 = sqlx::query_scalar(waits).fetch_one(&pool).await.unwrap();
-                if waiting > 0 {
-                    return other.commit().await.unwrap();
-                }
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            panic!("no booking waits for: {change}");
-        };
-        tokio::join!(self.pass(), commit).0
+        commit_once_waited_for(&pool, change, 1, self.pass()).await
     }
 
     /// How many frames of each layer run on each host: (job/layer, host).
@@ -105,18 +107,47 @@ impl Farm {
         let expected: BTreeMap<_, _> =
             expected.iter().map(|(layer, host, frames)| (((*layer).to_owned(), (*host).to_owned()), *frames)).collect();
         assert_eq!(self.running().await, expected);
+        self.assert_exact().await;
+    }
+
+    /// All counters are right and no cap is passed.
+    pub async fn assert_exact(&self) {
         let audit = audit(&self.pool).await.unwrap();
         assert!(audit.is_clean(), "{audit}");
     }
 }
 
+/// Makes a change, lets `booking` go on until so many of its sessions wait for the change to be committed, and commits it.
+pub async fn commit_once_waited_for<T>(
+    pool: &PgPool,
+    change: &'static str,
+    sessions: i64,
+    booking: impl Future<Output = T>,
+) -> T {
+    let mut other = pool.begin().await.unwrap();
+    sqlx::raw_sql(change).execute(&mut *other).await.unwrap();
+    let commit = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        for _ in 0..2000 {
+            let waiting: i64 = sqlx::query_scalar(waits).fetch_one(pool).await.unwrap();
+            if waiting >= sessions {
+                return other.commit().await.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        panic!("no booking waits for: {change}");
+    };
+    tokio::join!(booking, commit).0
+}
+
 pub fn policy() -> Policy {
     Policy {
-        core_saturation: true,
-        memory_saturation: false,
+        strategy: Strategy::Saturation(Saturation { cores: true, memory: false }),
         memory_stranded: Kb(2 << 20),
         selfish_services: Vec::new(),
         frames_per_layer: None,
         hosts_per_layer: None,
+        jobs_per_show: None,
     }
 }

@@ -20,6 +20,7 @@ CROSS JOIN LATERAL (
     JOIN alloc ON alloc.pk_alloc = host.pk_alloc AND alloc.pk_facility = job.pk_facility
     JOIN subscription s ON s.pk_alloc = alloc.pk_alloc AND s.pk_show = job.pk_show AND s.int_cores < s.int_burst
     WHERE host.str_lock_state = 'OPEN'
+      AND (job.str_os IS NULL OR job.str_os = ANY (string_to_array(host_stat.str_os, ',')))
       AND host.int_cores_idle >= layer.int_cores_min AND host.int_mem_idle >= layer.int_mem_min
       AND host.int_gpus_idle >= layer.int_gpus_min AND host.int_gpu_mem_idle >= layer.int_gpu_mem_min
       AND EXISTS (SELECT FROM host_tag

@@ -1,0 +1,65 @@
+//! All scenarios.
+
+mod cap_drop;
+mod completion_storm;
+mod deadlock;
+mod depends;
+mod double_render;
+mod folder;
+mod license;
+mod limit;
+mod migrate;
+mod oom;
+mod parity;
+mod pin;
+mod poison;
+mod priority;
+mod tag_max;
+mod tags_gpu;
+
+use super::{Scenario, Stage};
+
+/// In the order in which they are shown.
+pub const ALL: &[&dyn Scenario] = &[
+    &priority::Priority,
+    &limit::Limit,
+    &cap_drop::CapDrop,
+    &folder::Folder,
+    &depends::Depends,
+    &tags_gpu::TagsGpu,
+    &tag_max::TagMax,
+    &pin::Pin,
+    &parity::Parity,
+    &migrate::Migrate,
+    &poison::Poison,
+    &double_render::DoubleRender,
+    &completion_storm::CompletionStorm,
+    &deadlock::Deadlock,
+    &license::License,
+    &oom::Oom,
+];
+
+/// By the hosts' record: the largest sum of a weight over runs that overlapped.
+fn most_at_once<'a>(
+    runs: impl IntoIterator<Item = &'a crate::farm_sim::Run>,
+    weight: impl Fn(&crate::farm_sim::Run) -> i64,
+) -> i64 {
+    let mut moments: Vec<(u64, i64)> = Vec::new();
+    for run in runs {
+        moments.push((run.started_us, weight(run)));
+        moments.push((run.end.map_or(u64::MAX, |end| end.at_us), -weight(run)));
+    }
+    // Of changes at one microsecond the ends come first.
+    moments.sort_unstable();
+    let (mut now, mut most) = (0, 0);
+    for (_, change) in moments {
+        now += change;
+        most = most.max(now);
+    }
+    most
+}
+
+/// The host's name, as text, of each run of a layer.
+fn hosts_of(stage: &Stage, layer: &str) -> std::collections::BTreeSet<String> {
+    stage.runs_of_layer(layer).iter().map(|run| run.host.to_string()).collect()
+}
