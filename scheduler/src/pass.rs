@@ -141,9 +141,18 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let mut snapshot = reader.read(&context.store).await?;
     count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
     let mut waitlist = Waitlist::default();
-    waitlist.take_unbuildable(&mut snapshot, &*context.launches.lock().await);
+    {
+        let mut launches = context.launches.lock().await;
+        if snapshot.layers.iter().any(|layer| launches.is_left_alone(&layer.id)) {
+            launches.look_again(&context.store).await?;
+        }
+        waitlist.take_unbuildable(&mut snapshot, &launches);
+    }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
+    for job in &snapshot.jobs {
+        tracing::debug!(job.id = %job.id, "Found job: Job(id={}, name={})", job.id, job.name);
+    }
     let planned: BTreeSet<JobIx> = snapshot.layers.iter().map(|layer| layer.job).collect();
     count_jobs(&mut report.jobs_planned, &snapshot, planned.into_iter().map(|at| &snapshot[at]));
     for kind in snapshot.layers.iter().filter_map(|layer| reader.pool.kind_of(&layer.tags)) {
@@ -183,6 +192,9 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         }
         settle(&mut snapshot, &last, &landing);
         report.unsettled = true;
+    }
+    for layer in tally.consumed().map(|layer| &snapshot[layer]) {
+        tracing::debug!(layer.id = %layer.id, "Layer {}.{} fully consumed.", snapshot[layer.job].name, layer.name);
     }
     report.layer_outcomes = tally.outcomes();
     report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await).into();

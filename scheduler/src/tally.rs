@@ -82,6 +82,11 @@ impl Tally {
         self.layers.get(&layer).is_some_and(|looked| looked.failed)
     }
 
+    /// The layers whose waiting frames were all booked.
+    pub fn consumed(&self) -> impl Iterator<Item = LayerIx> {
+        self.layers.iter().filter(|(_, looked)| looked.is_consumed()).map(|(layer, _)| *layer)
+    }
+
     /// How the layers ended.
     pub fn outcomes(&self) -> LayerOutcomes {
         let mut outcomes = LayerOutcomes::default();
@@ -92,11 +97,17 @@ impl Tally {
                 Looked { placed: true, .. } => &mut outcomes.no_progress,
                 Looked { .. } => &mut outcomes.no_match,
             } += 1;
-            if looked.booked > 0 && looked.booked >= looked.wanted {
+            if looked.is_consumed() {
                 outcomes.candidates.push(looked.hosts.len());
             }
         }
         outcomes
+    }
+}
+
+impl Looked {
+    fn is_consumed(&self) -> bool {
+        self.booked > 0 && self.booked >= self.wanted
     }
 }
 

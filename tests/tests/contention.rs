@@ -38,8 +38,11 @@ use tonic::transport::Channel;
 /// How long the loops go on.
 const DURATION: Duration = Duration::from_secs(10);
 
-const SETTINGS: BookingSettings =
-    BookingSettings { memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 }, memory_used_at_start: 262_144 };
+const SETTINGS: BookingSettings = BookingSettings {
+    memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
+    memory_used_at_start: 262_144,
+    take_reported_memory: false,
+};
 
 /// Two shows of ours and one of Cuebot's on the same hosts; every kind of cap is smaller than what wants to run under it.
 const FARM: &str = "

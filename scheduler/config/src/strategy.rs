@@ -5,6 +5,9 @@ use crate::kind::Kind;
 use crate::tree::Node;
 use crate::values::{Refused, Setting};
 
+/// How the paths of these keys begin.
+pub(crate) const STRATEGY: &str = "queue.host_booking_strategy.";
+
 section! {
     /// How the host for a frame is chosen, as the file says it. [`HostBookingStrategy::choice`] is what it means.
     HostBookingStrategy {
@@ -99,6 +102,15 @@ impl HostBookingStrategy {
             StrategyType::Epvm => {
                 Strategy::Epvm { max_candidates: self.max_candidates.unwrap_or(1), weights: self.weights.clone() }
             }
+        }
+    }
+
+    /// Whether the form that holds has this key.
+    pub(crate) fn takes(&self, key: &str) -> bool {
+        match self.form_meant() {
+            _ if key == "type" => true,
+            StrategyType::Saturation => key.ends_with("_saturation"),
+            StrategyType::Epvm => !key.ends_with("_saturation"),
         }
     }
 

@@ -1,7 +1,7 @@
 //! One booking transaction, step by step.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cue_scheduler_core::domain::id::{FrameId, ProcId};
 use cue_scheduler_core::landing::{Landed, Truth};
@@ -14,6 +14,7 @@ use super::limits::under_limits;
 use super::refusal::{Found, Refusal};
 use super::resources::{Held, distinct};
 use super::{Booked, BookingSettings, Rejected};
+use crate::engine::chain;
 use crate::launch::clock;
 use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
 use crate::store::{Store, StoreError};
@@ -79,7 +80,11 @@ pub(super) async fn attempt(
         chunk.slots = admitted;
         return Ok(Attempt::Refused);
     }
-    tx.apply(chunk.show.as_str(), &resources.taken()).await?;
+    let taken = resources.taken();
+    tx.apply(chunk.show.as_str(), &taken).await?;
+    if settings.take_reported_memory {
+        tx.take_reported_memory(&taken).await?;
+    }
 
     if let Err(error) = tx.commit().await
         && (!error.is_unanswered() || !settle_commit(store, &mut candidates).await?)
@@ -253,9 +258,26 @@ async fn insert_procs(
 
 /// After a commit without an answer: asks on another connection which procs exist, and keeps those candidates. A transaction
 /// is whole, so it is all or none. `false`: nothing was committed.
+///
+/// It asks until it is answered, however long the database is gone: if it gave up, frames that were committed would run nowhere
+/// and be taken for running. What turns out to be committed too long ago to be launched is settled by the launch protocol.
 async fn settle_commit(store: &Store, candidates: &mut Vec<Candidate>) -> Result<bool, StoreError> {
+    const PAUSE_MAX: Duration = Duration::from_secs(2);
     let procs: Vec<&str> = candidates.iter().map(|candidate| candidate.proc.as_str()).collect();
-    let existing: HashSet<String> = store.existing_procs(&procs).await?.into_iter().collect();
+    let mut pause = Duration::from_millis(100);
+    let existing = loop {
+        match store.existing_procs(&procs).await {
+            Ok(existing) => break existing,
+            Err(error) if error.is_closed() => return Err(error),
+            Err(error) => {
+                let (frames, error) = (procs.len(), chain(&error));
+                tracing::warn!("{frames} bookings may be committed, and are asked about again in {pause:?}: {error}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    };
+    let existing: HashSet<String> = existing.into_iter().collect();
     candidates.retain(|candidate| existing.contains(candidate.proc.as_str()));
     Ok(!candidates.is_empty())
 }

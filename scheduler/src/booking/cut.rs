@@ -44,7 +44,7 @@ pub struct Cut {
     pub missing: BTreeMap<LayerIx, usize>,
 }
 
-/// What metrics want to know of a frame.
+/// What metrics and the log want to know of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its layer.

@@ -49,6 +49,8 @@ pub struct BookingSettings {
     pub memory_factors: MemoryFactors,
     /// First figure of a proc's used memory, in KB: `queue.mem_reserved_min`.
     pub memory_used_at_start: i64,
+    /// Lower the free memory that hosts have reported by what is booked: `host_cache.update_stat_on_book`.
+    pub take_reported_memory: bool,
 }
 
 /// What became of a chunk.

@@ -4,8 +4,9 @@ use cue_scheduler_core::domain::amount::{Centicores, Frames, Gpus, Hosts, Kb};
 use cue_scheduler_core::reason::{Bound, Full, Lack, Nearest, Obstacle, Short};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Block, DryPass, Explanation, LayerExplanation, PoolAnswer, Unserved};
 use crate::feed::Standstill;
+
+use super::{Answer, Block, DryPass, Explanation, LayerExplanation, PoolAnswer, Unserved};
 
 /// An amount with its unit.
 trait Amount: Copy {

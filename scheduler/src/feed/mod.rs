@@ -43,8 +43,8 @@ pub struct Pace {
 /// Which clusters and pools there are.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Only this facility, or all.
-    pub facility: Option<FacilityId>,
+    /// Only the facility of this exact name, or all: `scheduler.facility`.
+    pub facility: Option<String>,
     /// Tags that make no cluster: `scheduler.ignore_tags`.
     pub ignored_tags: BTreeSet<String>,
     /// Sizes of tag clusters.
@@ -67,6 +67,7 @@ pub struct Feed {
     scope: Scope,
     pace: Pace,
     read: Arc<ReadSettings>,
+    facility: Facility,
     clusters: Vec<Cluster>,
     pools: Vec<PoolState>,
     /// Names of the managed shows that may use an allocation.
@@ -74,6 +75,26 @@ pub struct Feed {
     /// Where the round robin stands.
     position: usize,
     lookout: Lookout,
+}
+
+/// What the configured name of the facility stands for now. It can be made, renamed and removed while we run.
+#[derive(Debug)]
+enum Facility {
+    /// Nothing was read yet.
+    Unread,
+    All,
+    One(FacilityId),
+    /// There is none of that name. What to say of it.
+    Missing(String),
+}
+
+impl Facility {
+    fn id(&self) -> Option<&FacilityId> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::Unread | Self::All | Self::Missing(_) => None,
+        }
+    }
 }
 
 struct PoolState {
@@ -89,6 +110,8 @@ struct PoolState {
     /// When its last pass ended.
     ended: Option<Instant>,
     in_flight: bool,
+    /// When work was last seen for it, or a pass of it ended.
+    worked: Instant,
     /// When its last turn began, if it hasn't slept since.
     turned: Option<Instant>,
 }
@@ -122,6 +145,8 @@ pub struct FeedCounts {
     pub sleeping: usize,
     /// (show, facility, tag list) triples with work.
     pub tags: usize,
+    /// Why nothing is looked for: the facility is missing.
+    pub missing: Option<String>,
     /// Names of all pools.
     pub pools: BTreeSet<Arc<str>>,
     /// Names of the pools that have work.
@@ -137,6 +162,7 @@ impl Feed {
             scope,
             pace,
             read,
+            facility: Facility::Unread,
             clusters: Vec::new(),
             pools: Vec::new(),
             shows: BTreeSet::new(),
@@ -145,17 +171,28 @@ impl Feed {
         }
     }
 
-    /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
+    /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is; without the
+    /// facility there are none.
     pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
         if self.lookout.look(store, Instant::now()).await? == Some(Standstill::NoManagedFlag) {
             return Ok(());
         }
-        let facility = self.scope.facility.as_ref();
+        let found = self.find_facility(store).await?;
+        self.tell_of(&found);
+        if matches!(found, Facility::Missing(_)) {
+            self.facility = found;
+            self.clusters.clear();
+            self.pools.clear();
+            return Ok(());
+        }
+        let facility = found.id();
         let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let subscriptions = store.subscriptions(facility).await?;
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =
             subscriptions.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
+        let now = Instant::now();
+        self.facility = found;
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
         let mut old = std::mem::take(&mut self.pools);
         for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
@@ -169,23 +206,52 @@ impl Feed {
                 due: None,
                 ended: None,
                 in_flight: false,
+                worked: now,
                 turned: None,
             }));
         }
         Ok(())
     }
 
+    async fn find_facility(&self, store: &Store) -> Result<Facility, StoreError> {
+        let Some(name) = &self.scope.facility else { return Ok(Facility::All) };
+        if let Some(id) = store.facility(name).await? {
+            return Ok(Facility::One(id));
+        }
+        let known = store.facility_names().await?.join(", ");
+        Ok(Facility::Missing(format!(
+            "Invalid facility name: there is no facility `{name}` (scheduler.facility, compared exactly); known are: {known}"
+        )))
+    }
+
+    /// Says what changed.
+    fn tell_of(&self, found: &Facility) {
+        match (&self.facility, found) {
+            (Facility::Missing(before), Facility::Missing(now)) if before == now => {}
+            (_, Facility::Missing(now)) => tracing::warn!("{now}; waiting for it"),
+            (Facility::Missing(_), Facility::One(id)) => tracing::info!(facility.id = %id, "the facility is there"),
+            (Facility::One(before), Facility::One(now)) if before != now => {
+                tracing::info!(facility.id = %now, "the facility is another one of the same name");
+            }
+            _ => {}
+        }
+    }
+
     /// Takes in an awake scan.
     pub async fn scan(&mut self, store: &Store, now: Instant) -> Result<FeedCounts, StoreError> {
         let before = self.lookout.found();
         let standstill = self.lookout.look(store, now).await?;
-        if before == Some(Standstill::NoManagedFlag) && standstill != before {
+        let has_flag = before == Some(Standstill::NoManagedFlag) && standstill != before;
+        if has_flag || matches!(self.facility, Facility::Unread | Facility::Missing(_)) {
             self.reload(store).await?;
+        }
+        if let Facility::Missing(what) = &self.facility {
+            return Ok(FeedCounts { missing: Some(what.clone()), standstill, ..FeedCounts::default() });
         }
         // Where nothing may be booked all pools sleep.
         let rows = match standstill {
             Some(_) => Vec::new(),
-            None => store.awake(self.scope.facility.as_ref()).await?,
+            None => store.awake(self.facility.id()).await?,
         };
         let mut shows: Vec<Arc<str>> = Vec::with_capacity(rows.len());
         let work: Vec<WaitingWork> = rows
@@ -212,6 +278,7 @@ impl Feed {
             active,
             sleeping: self.clusters.len() - active,
             tags: work.len(),
+            missing: None,
             pools: self.pools.iter().map(|state| state.pool.name.clone()).collect(),
             unserved: self.unserved(&work, &shows),
             awake_pools: self
@@ -274,6 +341,7 @@ impl Feed {
     pub fn done(&mut self, at: &PoolAt, turn: Turn, now: Instant) {
         if let Some(state) = self.pools.iter_mut().find(|state| state.pool == at.0) {
             state.in_flight = false;
+            state.worked = now;
             state.ended = Some(now);
             let pause = match turn {
                 Turn::Again => Duration::ZERO,
@@ -301,6 +369,25 @@ impl Feed {
     /// When the next turn is due, if none is now.
     pub fn next_due(&self) -> Option<Instant> {
         self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
+    }
+
+    /// Whether work waits that a pool could take.
+    pub fn has_work(&self) -> bool {
+        self.pools.iter().any(|state| !state.work.is_empty())
+    }
+
+    /// Lets pools that had no work for `idle` forget what they know of their hosts and layers.
+    pub fn clean_up(&mut self, idle: Duration, now: Instant) {
+        for state in self.pools.iter_mut().filter(|state| !state.in_flight && state.work.is_empty()) {
+            // Somebody has the reader only while its pass is in flight.
+            if now.saturating_duration_since(state.worked) >= idle
+                && let Ok(mut reader) = state.reader.try_lock()
+                && reader.known_hosts() > 0
+            {
+                tracing::debug!("pool {} had no work for {idle:?}, its hosts are forgotten", state.pool.name);
+                reader.forget();
+            }
+        }
     }
 
     /// The names of the managed shows that may use an allocation, as of the last reload.
@@ -334,8 +421,11 @@ impl PoolState {
             // It sleeps; the earliest delayed work wakes it by itself.
             self.turned = None;
             self.due = starts_in.map(|pause| now + pause);
-        } else if seen != self.seen {
-            self.due = Some(now);
+        } else {
+            self.worked = now;
+            if seen != self.seen {
+                self.due = Some(now);
+            }
         }
         self.seen = seen;
     }
@@ -343,6 +433,11 @@ impl PoolState {
 
 #[cfg(test)]
 mod tests {
+    use cue_scheduler_core::domain::amount::Resources;
+    use cue_scheduler_core::domain::request::ThreadMode;
+    use cue_scheduler_core::snapshot::{Host, Snapshot};
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     const PACE: Pace =
@@ -356,6 +451,7 @@ mod tests {
             host_staleness: Duration::from_mins(2),
             host_interval: Duration::from_secs(1),
             ignored_tags: BTreeSet::new(),
+            host_reads: Semaphore::new(1),
         });
         let mut feed = Feed::new(scope, PACE, read.clone(), 0);
         for (at, tags) in pools.iter().enumerate() {
@@ -367,6 +463,7 @@ mod tests {
                 tags: tags.iter().map(|tag| (Arc::from(*tag), TagKind::Alloc)).collect(),
             };
             let reader = Arc::new(Mutex::new(PoolReader::new(pool.clone(), read.clone())));
+            let worked = Instant::now();
             feed.pools.push(PoolState {
                 pool,
                 reader,
@@ -376,6 +473,7 @@ mod tests {
                 due: None,
                 ended: None,
                 in_flight: false,
+                worked,
                 turned: None,
             });
         }
@@ -452,6 +550,36 @@ mod tests {
         assert_eq!(next(&mut feed, now), None);
         assert_eq!(feed.next_due(), Some(now + Duration::from_secs(7)));
         assert_eq!(next(&mut feed, now + Duration::from_secs(7)).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn a_pool_without_work_forgets_its_hosts_after_a_while_and_one_with_work_does_not() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"], &["z"]]), Instant::now());
+        let idle = Duration::from_secs(10);
+        let host = Host {
+            id: "h".into(),
+            name: "h".into(),
+            os: "linux".into(),
+            tags: Vec::new(),
+            thread_mode: ThreadMode::from_column(0),
+            total: Resources::default(),
+            idle: Resources::default(),
+        };
+        for state in &feed.pools {
+            let snapshot = Snapshot { hosts: vec![host.clone()], ..Snapshot::default() };
+            state.reader.try_lock().unwrap().keep(snapshot);
+        }
+        let known = |feed: &Feed| -> Vec<usize> {
+            feed.pools.iter().map(|state| state.reader.try_lock().unwrap().known_hosts()).collect()
+        };
+        scan(&mut feed, &[work("y", 1, None), work("z", 1, None)], now + idle / 2);
+        scan(&mut feed, &[work("z", 1, None)], now + idle);
+        feed.clean_up(idle, now + idle / 2);
+        assert_eq!(known(&feed), [1, 1, 1]);
+        feed.clean_up(idle, now + idle + idle / 4);
+        assert_eq!(known(&feed), [0, 1, 1]);
+        feed.clean_up(idle, now + idle * 9);
+        assert_eq!(known(&feed), [0, 0, 1]);
     }
 
     #[test]

@@ -45,9 +45,19 @@ impl Launches {
         self.left_alone.contains_key(layer)
     }
 
+    /// Forgets layers whose time is over.
+    pub fn clean_up(&mut self) {
+        self.left_alone.retain(|_, left| left.until > Instant::now());
+    }
+
     /// What is wrong with a layer that is left alone.
     pub fn why_left_alone(&self, layer: &LayerId) -> Option<Arc<str>> {
         self.left_alone.get(layer).map(|left| left.error.clone())
+    }
+
+    /// Looks again at the layers that are left alone, of which some may have changed.
+    pub async fn look_again(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.read(&[], store).await.map(drop)
     }
 
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
@@ -57,8 +67,8 @@ impl Launches {
         placed: &[LayerId],
         store: &Store,
     ) -> Result<HashMap<LayerId, Arc<LaunchTemplate>>, StoreError> {
+        self.clean_up();
         let now = Instant::now();
-        self.left_alone.retain(|_, left| left.until > now);
         let due = self.left_alone.iter_mut().filter(|(_, left)| now.duration_since(left.looked_at) >= LOOK_AGAIN);
         let looked_at = due.map(|(layer, left)| {
             left.looked_at = now;

@@ -13,6 +13,7 @@ use std::time::Duration;
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::tag::parse_layer_tags;
 use cue_scheduler_core::snapshot::Snapshot;
+use tokio::sync::Semaphore;
 
 use crate::store::{Store, StoreError};
 use hosts::HostCache;
@@ -21,8 +22,8 @@ use work::TrueSums;
 pub use launches::Launches;
 pub use windows::{FrameWindows, WaitingFrame};
 
-/// What reading needs to know from the configuration.
-#[derive(Clone, Debug)]
+/// What reading needs to know from the configuration, shared by the readers of all pools.
+#[derive(Debug)]
 pub struct ReadSettings {
     /// Longest time without a report after which a host is not used: `host_cache.host_staleness_threshold`.
     pub host_staleness: Duration,
@@ -30,6 +31,8 @@ pub struct ReadSettings {
     pub host_interval: Duration,
     /// Tags by which nothing is matched: `scheduler.ignore_tags`.
     pub ignored_tags: BTreeSet<String>,
+    /// A permit for each pool whose hosts may be read at once: `host_cache.concurrent_fetch_permit`.
+    pub host_reads: Semaphore,
 }
 
 /// Reads one pool.
@@ -61,6 +64,16 @@ impl PoolReader {
         self.sums.correct(&mut snapshot, &self.pool.alloc, store).await?;
         snapshot.hosts = self.hosts.read(&self.pool.alloc, store).await?;
         Ok(snapshot)
+    }
+
+    /// Forgets everything, to give memory back; the next reading is as the first.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.pool.clone(), self.hosts.settings.clone());
+    }
+
+    /// How many hosts are kept.
+    pub fn known_hosts(&self) -> usize {
+        self.hosts.len()
     }
 
     /// Takes the hosts of a snapshot back, so that they need not be built anew.

@@ -338,6 +338,18 @@ impl BookingTx {
         Ok(())
     }
 
+    /// Takes what is booked off the free memory that hosts have reported.
+    pub async fn take_reported_memory(&mut self, taken: &ApplyColumns<'_>) -> Result<(), StoreError> {
+        sqlx::query(sql!("booking/reported_memory"))
+            .bind(&taken.host)
+            .bind(&taken.host_memory)
+            .bind(&taken.host_gpu_memory)
+            .execute(&mut *self.tx)
+            .await
+            .map_err(StoreError::during("taking reported memory"))?;
+        Ok(())
+    }
+
     /// Commits. An error that [`StoreError::is_unanswered`] leaves the outcome unknown.
     pub async fn commit(self) -> Result<(), StoreError> {
         self.tx.commit().await.map_err(StoreError::during("committing"))

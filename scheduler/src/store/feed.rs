@@ -103,6 +103,14 @@ impl Store {
         Ok(id.map(FacilityId::from))
     }
 
+    /// The names of all facilities, sorted.
+    pub async fn facility_names(&self) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(sql!("feed/facility_names"))
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("reading the names of facilities"))
+    }
+
     /// The tags of all allocations, or of one facility's.
     pub async fn tags(&self, facility: Option<&FacilityId>) -> Result<Vec<TagRow>, StoreError> {
         sqlx::query_as(sql!("feed/tags"))

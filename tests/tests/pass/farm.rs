@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
 use testbed::loader::load;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 pub struct Farm {
     pub pool: PgPool,
@@ -52,6 +52,7 @@ impl Farm {
             booking: BookingSettings {
                 memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
                 memory_used_at_start: 262_144,
+                take_reported_memory: false,
             },
             chunk_frames: 100,
             chunks_in_flight: 3,
@@ -62,6 +63,7 @@ impl Farm {
             // Each pass reads hosts and tags anew.
             host_interval: Duration::ZERO,
             ignored_tags: BTreeSet::new(),
+            host_reads: Semaphore::new(1),
         };
         let of_pool = Pool {
             facility: facility.into(),
@@ -79,6 +81,15 @@ impl Farm {
     }
 
     pub async fn pass(&mut self) -> PassReport {
+        let tags: Vec<(String, String)> = sqlx::query_as(
+            "SELECT str_tag, min(str_tag_type) FROM host_tag JOIN host USING (pk_host) WHERE pk_alloc = $1 GROUP BY 1",
+        )
+        .bind(self.reader.pool.alloc.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        self.reader.pool.tags =
+            tags.iter().filter_map(|(tag, kind)| Some((tag.as_str().into(), TagKind::from_column(kind)?))).collect();
         let report = pass(&self.context, &mut self.reader).await.unwrap();
         assert!(report.failed.is_none(), "{:?}", report.failed);
         report
