@@ -141,7 +141,13 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let mut snapshot = reader.read(&context.store).await?;
     count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
     let mut waitlist = Waitlist::default();
-    waitlist.take_unbuildable(&mut snapshot, &*context.launches.lock().await);
+    {
+        let mut launches = context.launches.lock().await;
+        if snapshot.layers.iter().any(|layer| launches.is_left_alone(&layer.id)) {
+            launches.look_again(&context.store).await?;
+        }
+        waitlist.take_unbuildable(&mut snapshot, &launches);
+    }
     report.layers = snapshot.layers.len();
     report.hosts = snapshot.hosts.len();
     for job in &snapshot.jobs {

@@ -55,6 +55,11 @@ impl Launches {
         self.left_alone.get(layer).map(|left| left.error.clone())
     }
 
+    /// Looks again at the layers that are left alone, of which some may have changed.
+    pub async fn look_again(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.read(&[], store).await.map(drop)
+    }
+
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
     /// answer; those left alone before are looked at again.
     pub async fn read(

@@ -174,7 +174,7 @@ impl World {
         let config = Config::default();
         let listener = Arc::new(Listener(Mutex::default()));
         let store = Store::new(&self.database.target(6));
-        let policy = cue_scheduler::app::policy(&config).unwrap();
+        let policy = cue_scheduler::app::policy(&config);
         let engine = cue_scheduler::app::engine(&config, policy, None, store.clone(), None, listener.clone());
         let stop = CancellationToken::new();
         let running = tokio::spawn(engine.run(stop.clone()));
