@@ -175,7 +175,7 @@ impl World {
         let listener = Arc::new(Listener(Mutex::default()));
         let store = Store::new(&self.database.target(6));
         let policy = cue_scheduler::app::policy(&config);
-        let engine = cue_scheduler::app::engine(&config, policy, None, store.clone(), None, listener.clone());
+        let engine = cue_scheduler::app::engine(&config, policy, store.clone(), None, listener.clone());
         let stop = CancellationToken::new();
         let running = tokio::spawn(engine.run(stop.clone()));
         let began = Instant::now();
