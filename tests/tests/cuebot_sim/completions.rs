@@ -96,8 +96,14 @@ async fn a_death_of_memory_raises_the_layer_above_what_was_reserved() {
     let run = farm.book("plain/comp", 0).await;
     farm.complete(&run, 33).await;
     assert_eq!(farm.state(&run.frame).await.0, "WAITING");
-    let asked = farm.number("SELECT int_mem_min FROM layer WHERE int_gpus_min > 0").await;
-    assert_eq!(asked, 4 << 20, "2 GiB that were reserved and 2 GiB more");
+    let asked = "SELECT int_mem_min FROM layer WHERE int_gpus_min > 0";
+    assert_eq!(farm.number(asked).await, 4 << 20, "2 GiB that were reserved and 2 GiB more");
+
+    // The frame still bears the mark of that death when its next run ends well.
+    let run = farm.book("plain/comp", 0).await;
+    farm.complete(&run, 0).await;
+    assert_eq!(farm.state(&run.frame).await.0, "SUCCEEDED");
+    assert_eq!(farm.number(asked).await, 4 << 20, "only a death raises it");
 }
 
 #[tokio::test]
