@@ -179,6 +179,21 @@ async fn frames_go_on_when_what_they_wait_for_has_ended() {
 }
 
 #[tokio::test]
+async fn one_end_lets_frames_of_several_layers_go_on_in_one_transaction() {
+    let mut farm = Farm::new(CuebotConfig::default()).await;
+    farm.run_layer("chain/sim").await;
+    // The last frame of sim let the second of mesh go, and all of comp: rows of one transaction bear its number.
+    let transactions = "SELECT count(DISTINCT frame.xmin::text) FROM frame JOIN layer USING (pk_layer)
+         WHERE (layer.str_name = 'mesh' AND int_number = 3) OR (layer.str_name = 'comp' AND int_depend_count = 0
+           AND layer.pk_job = (SELECT pk_job FROM job WHERE str_name = 'chain'))";
+    assert_eq!(farm.number(transactions).await, 1);
+    // Its locks are those that no order cures: layer_stat of the one, job_stat, layer_stat of the other.
+    let counted = "SELECT count(DISTINCT layer_stat.xmin::text) FROM layer_stat JOIN layer USING (pk_layer)
+         WHERE layer.str_name IN ('mesh', 'comp') AND layer.pk_job = (SELECT pk_job FROM job WHERE str_name = 'chain')";
+    assert_eq!(farm.number(counted).await, 1);
+}
+
+#[tokio::test]
 async fn a_frame_that_failed_lets_nobody_go_on() {
     let mut farm = Farm::new(CuebotConfig::default()).await;
     let run = farm.book("chain/sim", 0).await;

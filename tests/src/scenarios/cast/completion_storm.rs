@@ -41,12 +41,19 @@ hosts: [{{allocation: local.general, count: {hosts}, first_address: 127.1.0.1, c
 
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
         stage.until_done().await?;
-        let mut passes: Vec<Duration> =
-            stage.schedulers.iter().flat_map(|scheduler| scheduler.log().lines().filter_map(pass_time).collect::<Vec<_>>()).collect();
+        let mut passes: Vec<Duration> = stage
+            .schedulers
+            .iter()
+            .flat_map(|scheduler| scheduler.log().lines().filter_map(pass_time).collect::<Vec<_>>())
+            .collect();
         passes.sort_unstable();
         let forgiven = stage.setting.pick(passes.len() / 20, 0);
         let longest = passes.iter().rev().nth(forgiven).copied().unwrap_or(Duration::MAX);
-        stage.demand("no pass takes longer than 2 s", longest <= PASS_MAX, format!("{longest:?} of {} passes", passes.len()));
+        stage.demand(
+            "no pass takes longer than 2 s",
+            longest <= PASS_MAX,
+            format!("{longest:?} of {} passes", passes.len()),
+        );
         let runs = stage.harness.hosts.record();
         let answered = runs.iter().filter(|run| matches!(run.completion, Completion::Delivered(_))).count();
         let mut line = format!("longest pass {longest:.0?}, {answered} completions answered");

@@ -41,12 +41,21 @@ jobs:
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
         for (sql, id, cap) in [
             ("SELECT COALESCE(sum(int_cores_reserved), 0)::bigint FROM proc WHERE pk_job = $1", "one", 1500),
-            ("SELECT COALESCE(sum(int_cores_reserved), 0)::bigint FROM proc JOIN job USING (pk_job) WHERE pk_folder = $1", "alpha/shots", 2500),
+            (
+                "SELECT COALESCE(sum(int_cores_reserved), 0)::bigint FROM proc JOIN job USING (pk_job) WHERE pk_folder = $1",
+                "alpha/shots",
+                2500,
+            ),
             ("SELECT COALESCE(sum(int_cores_reserved), 0)::bigint FROM proc WHERE pk_show = $1", "beta", 2000),
         ] {
             let loaded = &stage.harness.loaded;
-            let id = loaded.jobs.get(id).or(loaded.folders.get(id)).or(loaded.shows.get(id)).cloned().unwrap_or_default();
-            stage.until(&format!("{cap} centicores of a cap are used up"), async |stage| Ok(stage.number_of(sql, &id).await? == cap)).await?;
+            let id =
+                loaded.jobs.get(id).or(loaded.folders.get(id)).or(loaded.shows.get(id)).cloned().unwrap_or_default();
+            stage
+                .until(&format!("{cap} centicores of a cap are used up"), async |stage| {
+                    Ok(stage.number_of(sql, &id).await? == cap)
+                })
+                .await?;
         }
         let mut turns = 0;
         let all = stage.frames_of_all_states().await?;
