@@ -1,55 +1,85 @@
 //! Wiring: from a configuration to a running scheduler, and its ordered end.
 //!
-//! Start: the HTTP listener first, so that probes answer while the database is waited for; then the facility; then the
-//! engine. End, on SIGTERM or SIGINT: no new passes; what is being booked lands; launches get their answers; then the
-//! connections close. All of it within `scheduler.drain_timeout`.
+//! Start: the HTTP listener first, so that probes answer while the database is waited for; then the engine. End, on SIGTERM or
+//! SIGINT: no new passes; what is being booked lands; launches get their answers; then the connections close. All of it
+//! within `scheduler.drain_timeout`, or what is left is cut off; a second signal cuts it off at once.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use cue_scheduler_config::{Config, Loaded, Strategy};
+use anyhow::Context as _;
+use cue_scheduler_config::{Config, Loaded};
 use cue_scheduler_core::cluster::ChunkSizes;
 use cue_scheduler_core::domain::amount::Kb;
-use cue_scheduler_core::domain::id::FacilityId;
-use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
+use cue_scheduler_core::planning::epvm::{Epvm, Weights};
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
 use rand::RngExt as _;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::accounting::{self, Correction};
+use crate::accounting::{self, Dirty};
 use crate::booking::{BookingSettings, DatabaseLedger};
-use crate::engine::{Engine, EngineSettings, Observer, chain};
-use crate::feed::{Feed, FeedCounts, Pace, Scope};
-use crate::http::{self, Metrics, Readiness};
+use crate::engine::{Engine, EngineSettings, Observer};
+use crate::feed::{Feed, Pace, Scope, Wake};
+use crate::http::{self, Metrics, Readiness, Status};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
-use crate::pass::{PassContext, PassReport};
+use crate::logging::Levels;
+use crate::pass::PassContext;
+use crate::reporter::{Reporter, told};
+use crate::signals::{CutShort, StopSignals, switch_levels};
 use crate::snapshot::{Launches, ReadSettings};
-use crate::store::{Password, Store, StoreError, Target};
+use crate::store::{Password, Store, Target, Tls};
 
 /// Longest pause between two tries to reach the database at the start.
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// Runs until SIGTERM or SIGINT.
-pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
+/// How often the file with the password is looked at while the program runs.
+const PASSWORD_CHECK: Duration = Duration::from_secs(5);
+
+/// Kept of the time for a stop, for closing what is open after launches had their time.
+const CLOSING: Duration = Duration::from_secs(1);
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As it was told, or since there was no work for as long as configured, and all that was under way landed.
+    InOrder,
+    /// Before all had landed.
+    CutShort(CutShort),
+}
+
+/// Runs until SIGTERM or SIGINT, or until there was no work for as long as configured.
+pub async fn run(loaded: Loaded, levels: Levels) -> anyhow::Result<End> {
+    let stop = CancellationToken::new();
+    let signals = StopSignals::listen()?;
+    switch_levels(levels)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let config = loaded.config;
-    let policy = policy(&config)?;
+    let limit = loaded.config.scheduler.drain_timeout;
+    tokio::select! {
+        biased;
+        ended = work(loaded.config, stop.clone()) => ended.map(|()| End::InOrder),
+        cut_short = signals.end(&stop, limit) => Ok(End::CutShort(cut_short)),
+    }
+}
+
+async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
+    let policy = policy(&config);
+    tracing::info!("host booking strategy: {}", strategy_in_words(&config));
     raise_open_files();
-    let stop = on_signal()?;
 
     let metrics = Arc::new(Metrics::new()?);
     let readiness = Readiness::default();
     let port = config.queue.metrics_port;
-    let server = http::bind(port, metrics.clone(), readiness.clone())
+    let ignored_tags = config.scheduler.ignore_tags.iter().cloned().collect();
+    let status = Status::new(config.scheduler.facility.clone(), ignored_tags, readiness.clone(), metrics.sight());
+    let status = Arc::new(status);
+    let server = http::bind(port, metrics.clone(), readiness.clone(), status.clone())
         .await
         .with_context(|| format!("queue.metrics_port: port {port} can't be listened on"))?;
     tracing::info!("Metrics server listening on http://{}/metrics", server.address()?);
@@ -59,50 +89,68 @@ pub async fn run(loaded: Loaded) -> anyhow::Result<()> {
     let target = target(&config);
     let store = Store::new(&target);
     if wait_for_database(&store, &target, &readiness, &stop).await {
-        let facility = facility(&config, &store).await?;
+        let reporter = Arc::new(Reporter::new(metrics, readiness.clone()));
         let launcher = (!config.rqd.dry_run_mode).then(|| {
             let ledger = Arc::new(DatabaseLedger(store.clone()));
-            Arc::new(Launcher::new(launch_settings(&config), ledger, metrics.clone()))
+            Arc::new(Launcher::new(launch_settings(&config), ledger, reporter.clone()))
         });
-        let observer = Arc::new(Reporter::new(metrics, readiness.clone()));
+        status.launches_by(launcher.clone());
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));
-        let engine = engine(&config, policy, facility, store.clone(), launch, observer.clone());
+        let engine = engine(&config, policy, store.clone(), launch, reporter.clone());
         let period = config.accounting.recompute_interval;
-        let heartbeat = tokio::spawn(heartbeat(observer.clone(), period));
-        let counting = tokio::spawn({
-            let (store, stop) = (store.clone(), stop.clone());
-            async move { accounting::run(store, period, &*observer, stop).await }
-        });
-        engine.run(stop).await;
-        heartbeat.abort();
-        counting.await.context("the reconcile loop")?;
+        let beside = [tokio::spawn(reporter.clone().heartbeat(period)), tokio::spawn(follow_password(store.clone()))];
+        let counting = keep_counters(&store, period, &engine.wake, &reporter, &stop);
+        engine.run(stop.clone()).await;
+        // Where there was no work, nobody has told the others yet.
+        stop.cancel();
+        for task in counting {
+            task.await.context("the accounting")?;
+        }
         readiness.waits_for("stopping");
-        drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout).await;
+        drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout.saturating_sub(CLOSING)).await;
+        beside.iter().for_each(JoinHandle::abort);
     }
-    store.close().await;
+    // Only reads that the stop has cut short can still hold a connection.
+    drop(tokio::time::timeout(CLOSING, store.close()).await);
     serving.cancel();
     http.await?.context("the HTTP listener")?;
     tracing::info!("stopped");
     Ok(())
 }
 
+/// Starts the reconcile loop, and the ear for what Cuebot announces.
+fn keep_counters(
+    store: &Store,
+    period: Duration,
+    wake: &Arc<Wake>,
+    observer: &Arc<Reporter>,
+    stop: &CancellationToken,
+) -> [JoinHandle<()>; 2] {
+    let dirty = Arc::new(Dirty::default());
+    let reconciling = {
+        let (store, dirty, observer, stop) = (store.clone(), dirty.clone(), observer.clone(), stop.clone());
+        async move { accounting::run(store, period, &dirty, &*observer, stop).await }
+    };
+    let listening = {
+        let (store, wake, observer, stop) = (store.clone(), wake.clone(), observer.clone(), stop.clone());
+        async move { accounting::listen(store, &wake, &dirty, &*observer, stop).await }
+    };
+    [tokio::spawn(reconciling), tokio::spawn(listening)]
+}
+
 /// Puts the parts together. `launch` is `None` in dry-run mode.
 pub fn engine(
     config: &Config,
     policy: Policy,
-    facility: Option<FacilityId>,
     store: Store,
     launch: Option<(Arc<Launcher>, TaskTracker)>,
     observer: Arc<dyn Observer>,
 ) -> Engine {
     let queue = &config.queue;
-    let ignored_tags: BTreeSet<String> = config.scheduler.ignore_tags.iter().cloned().collect();
-    let read = Arc::new(ReadSettings {
-        host_staleness: config.host_cache.host_staleness_threshold,
-        host_interval: config.host_cache.monitoring_interval,
-        ignored_tags: ignored_tags.clone(),
-    });
+    let facility = config.scheduler.facility.clone();
+    let read = Arc::new(read_settings(config));
+    let ignored_tags = read.ignored_tags.clone();
     let chunks =
         ChunkSizes { manual: queue.manual_tags_chunk_size as usize, hostname: queue.hostname_tags_chunk_size as usize };
     let pace =
@@ -120,6 +168,7 @@ pub fn engine(
                     hard: queue.frame_memory_hard_limit,
                 },
                 memory_used_at_start: kb(queue.mem_reserved_min.0).0,
+                take_reported_memory: config.host_cache.update_stat_on_book,
             },
             chunk_frames: config.booking.chunk_frames,
             chunks_in_flight: queue.stream.job_buffer_size.permits(),
@@ -130,35 +179,67 @@ pub fn engine(
             scan_interval: queue.active_scan_interval,
             reload_interval: queue.cluster_reload_interval,
             passes_in_flight: queue.stream.cluster_buffer_size.permits(),
+            clean_up_interval: config.host_cache.clean_up_interval,
+            pool_idle_max: config.host_cache.group_idle_timeout,
+            empty_looks_max: queue.empty_job_cycles_before_quiting,
         },
         observer,
+        wake: Arc::default(),
     }
 }
 
-/// How work is placed. E-PVM is not offered yet, and a scheduler that takes the setting and does something else would be worse
-/// than one that does not start.
-pub fn policy(config: &Config) -> anyhow::Result<Policy> {
+/// How pools are read.
+pub(crate) fn read_settings(config: &Config) -> ReadSettings {
+    ReadSettings {
+        host_staleness: config.host_cache.host_staleness_threshold,
+        host_interval: config.host_cache.monitoring_interval,
+        ignored_tags: config.scheduler.ignore_tags.iter().cloned().collect(),
+        host_reads: Semaphore::new(config.host_cache.concurrent_fetch_permit),
+    }
+}
+
+/// How work is placed.
+pub fn policy(config: &Config) -> Policy {
     let queue = &config.queue;
-    let Strategy::Saturation { cores: core_saturation, memory: memory_saturation } =
-        queue.host_booking_strategy.choice()
-    else {
-        bail!("queue.host_booking_strategy.type: `epvm` is not offered yet; `saturation` is");
+    let strategy = match queue.host_booking_strategy.choice() {
+        cue_scheduler_config::Strategy::Saturation { cores, memory } => {
+            Strategy::Saturation(Saturation { cores, memory })
+        }
+        cue_scheduler_config::Strategy::Epvm { max_candidates, weights } => Strategy::Epvm(Epvm {
+            max_candidates,
+            weights: Weights {
+                cores: weights.cores,
+                memory: weights.mem,
+                gpus: weights.gpus,
+                gpu_memory: weights.gpu_mem,
+                gpu_count_reservation: weights.gpu_count_reservation,
+                gpu_memory_reservation: weights.gpu_mem_reservation,
+            },
+        }),
     };
-    Ok(Policy {
-        core_saturation,
-        memory_saturation,
+    Policy {
+        strategy,
         memory_stranded: kb(queue.memory_stranded_threshold.0),
         selfish_services: queue.selfish_services.clone(),
         frames_per_layer: queue.dispatch_frames_per_layer_limit,
         hosts_per_layer: queue.host_candidate_attempts_per_layer,
-    })
+        jobs_per_show: queue.max_jobs_per_cluster_pass,
+    }
+}
+
+fn strategy_in_words(config: &Config) -> String {
+    use cue_scheduler_config::Strategy::{Epvm, Saturation};
+    match config.queue.host_booking_strategy.choice() {
+        Saturation { cores, memory } => format!("saturation, core_saturation {cores}, memory_saturation {memory}"),
+        Epvm { max_candidates, weights } => format!("epvm, max_candidates {max_candidates}, {weights:?}"),
+    }
 }
 
 fn kb(bytes: u64) -> Kb {
     Kb(i64::try_from(bytes / 1024).unwrap_or(i64::MAX))
 }
 
-fn target(config: &Config) -> Target {
+pub(crate) fn target(config: &Config) -> Target {
     let database = &config.database;
     let facility = config.scheduler.facility.as_deref().unwrap_or("*");
     let id: u32 = rand::rng().random();
@@ -168,7 +249,15 @@ fn target(config: &Config) -> Target {
         port: database.db_port,
         database: database.db_name.clone(),
         user: database.db_user.clone(),
-        password: Password(database.db_pass.expose().to_owned()),
+        password: match &database.db_pass_file {
+            Some(file) => Password::File(file.clone()),
+            None => Password::Text(database.db_pass.expose().to_owned()),
+        },
+        tls: Tls {
+            mode: database.sslmode,
+            root_cert: database.ssl_root_cert.clone(),
+            client: database.ssl_cert.clone().zip(database.ssl_key.clone()),
+        },
         pool_size: database.pool_size,
         booking_connections: u32::try_from(config.queue.stream.job_buffer_size.permits()).unwrap_or(u32::MAX),
         member: member.chars().take(63).collect(),
@@ -203,7 +292,7 @@ async fn wait_for_database(store: &Store, target: &Target, readiness: &Readiness
             () = stop.cancelled() => return false,
             answer = store.reach() => match answer {
                 Ok(()) => return true,
-                Err(error) => chain(&error),
+                Err(error) => told(&error),
             },
         };
         tracing::error!("Failed to connect to database {database} at {host}:{port}, next try in {pause:?}: {error}");
@@ -216,13 +305,21 @@ async fn wait_for_database(store: &Store, target: &Target, readiness: &Readiness
     }
 }
 
-async fn facility(config: &Config, store: &Store) -> anyhow::Result<Option<FacilityId>> {
-    let Some(name) = &config.scheduler.facility else { return Ok(None) };
-    match store.facility(name).await? {
-        Some(id) => Ok(Some(id)),
-        None => bail!(
-            "scheduler.facility: Invalid facility name: there is no facility `{name}` (the name is compared exactly)"
-        ),
+/// Takes a new password when the file has one, for ever.
+async fn follow_password(store: Store) {
+    let mut ticks = tokio::time::interval(PASSWORD_CHECK);
+    let mut failed = false;
+    loop {
+        ticks.tick().await;
+        match store.refresh_password().await {
+            Ok(()) => failed = false,
+            // Said once: the old password may do for ever.
+            Err(error) if !failed => {
+                failed = true;
+                tracing::warn!("{}", told(&error));
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -240,22 +337,6 @@ async fn drain(launcher: Option<&Launcher>, launching: &TaskTracker, limit: Dura
     }
 }
 
-fn on_signal() -> anyhow::Result<CancellationToken> {
-    let stop = CancellationToken::new();
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let token = stop.clone();
-    tokio::spawn(async move {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
-        tracing::info!("{name}: no new passes; what has begun lands");
-        token.cancel();
-    });
-    Ok(stop)
-}
-
 /// Thousands of agents mean thousands of connections.
 fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -265,102 +346,5 @@ fn raise_open_files() {
     match raised {
         Ok(()) => tracing::info!("open files: at most {}", shown(limit.maximum)),
         Err(error) => tracing::warn!("open files: at most {}; not raised: {error}", shown(limit.current)),
-    }
-}
-
-/// Hands on what happens: to the metrics, to the readiness probe, to the log.
-struct Reporter {
-    metrics: Arc<Metrics>,
-    readiness: Readiness,
-    frames: AtomicU64,
-    capped: AtomicU64,
-}
-
-impl Reporter {
-    fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
-        Self { metrics, readiness, frames: AtomicU64::new(0), capped: AtomicU64::new(0) }
-    }
-}
-
-impl Observer for Reporter {
-    fn pass_ended(&self, result: &Result<PassReport, StoreError>, took: Duration) {
-        self.metrics.pass_ended(result, took);
-        match result {
-            Ok(report) => {
-                self.frames.fetch_add(report.frames() as u64, Ordering::Relaxed);
-                let capped = report.refusals.iter().filter(|(refusal, _)| refusal.accounting_table().is_some());
-                self.capped.fetch_add(capped.map(|(_, frames)| u64::from(frames)).sum(), Ordering::Relaxed);
-                tracing::debug!(
-                    pool = report.pool,
-                    "pass of {}: {} of {} planned frames booked in {took:?}, {} left waiting, refused: {}",
-                    report.pool,
-                    report.frames(),
-                    report.planned,
-                    report.waiting.values().sum::<u64>(),
-                    report.refusals
-                );
-                if let Some(error) = &report.failed {
-                    tracing::warn!("a booking of pool {} failed: {}", report.pool, chain(error));
-                }
-            }
-            Err(error) => tracing::warn!("a pass failed: {}", chain(error)),
-        }
-    }
-
-    fn reloaded(&self, shows: &BTreeSet<Arc<str>>) {
-        self.metrics.reloaded(shows);
-    }
-
-    fn came_round(&self, kinds: &BTreeSet<TagKind>, took: Duration) {
-        self.metrics.came_round(kinds, took);
-    }
-
-    fn scanned(&self, result: &Result<FeedCounts, StoreError>, took: Duration) {
-        self.metrics.scanned(result, took);
-        match result {
-            Ok(_) => {
-                if self.readiness.missing().is_some() {
-                    tracing::info!("ready");
-                }
-                self.readiness.ready();
-            }
-            Err(error) => {
-                let text = format!("database: {}", chain(error));
-                if self.readiness.missing().is_none() {
-                    tracing::error!("the awake scan failed; {text}");
-                }
-                self.readiness.waits_for(text);
-            }
-        }
-    }
-}
-
-impl accounting::Observer for Reporter {
-    fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
-        self.metrics.reconciled(result, took);
-        match result {
-            Ok(corrections) => {
-                for Correction { table, key, was, is } in corrections.iter().filter(|correction| correction.was_low()) {
-                    tracing::warn!("{} {key} counted {was:?} (centicores, GPUs) where procs hold {is:?}", table.name());
-                }
-                tracing::debug!("{} counters were set right in {took:?}", corrections.len());
-            }
-            Err(error) => tracing::warn!("counters could not be compared with procs: {}", chain(error)),
-        }
-    }
-}
-
-/// The line that operators know.
-async fn heartbeat(reporter: Arc<Reporter>, period: Duration) {
-    let mut ticks = tokio::time::interval(period);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    ticks.tick().await;
-    let mut last = Instant::now();
-    loop {
-        ticks.tick().await;
-        let (frames, capped) = (reporter.frames.swap(0, Ordering::Relaxed), reporter.capped.swap(0, Ordering::Relaxed));
-        let took = last.elapsed().as_millis();
-        last = Instant::now();
-        tracing::info!("Dispatched {frames} frames in the last {took}ms ({capped} resource-limit-exceeded)");
     }
 }

@@ -37,6 +37,21 @@ pub struct Arguments {
 pub enum Command {
     /// Read the configuration, say whether it is sound, and end: 0 if it is, 1 if not.
     CheckConfig,
+    /// Say why a job's frames wait, or that they would be booked now; from the database alone, nothing is written. Ends with
+    /// 0 if the job was found, with 1 if not or if the database can't be asked.
+    Explain {
+        /// The job: its name, a beginning of its name that no other job has, or its id.
+        job: String,
+        /// For machines: docs/reference/api.md describes it.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a pass over all pools would book, and why the rest waits; nothing is written.
+    Plan {
+        /// For machines: docs/reference/api.md describes it.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 impl Arguments {

@@ -1,6 +1,6 @@
 //! What became of the layers that looked for hosts in a pass: exactly one outcome each.
 //!
-//! The plan says which layers were placed, and which met no host; the bookings say what came of it. A layer that only a cap
+//! The plans say which layers were placed, and which met no host; the bookings say what came of it. A layer that only a cap
 //! holds back looks for no host and has no outcome here: its reason tells.
 
 use std::collections::{BTreeMap, HashSet};
@@ -32,6 +32,8 @@ pub struct Tally {
 
 #[derive(Debug, Default)]
 struct Looked {
+    /// Frames that waited when the pass first planned it.
+    wanted: u32,
     placed: bool,
     failed: bool,
     /// Frames booked.
@@ -40,16 +42,20 @@ struct Looked {
 }
 
 impl Tally {
-    /// The layers that a plan placed, or for which it found no host.
-    pub fn of(plan: &Plan) -> Self {
-        let mut tally = Self::default();
+    /// Takes in the layers that a plan of the pass placed, or for which it found no host.
+    pub fn planned(&mut self, snapshot: &Snapshot, plan: &Plan) {
         for waiting in plan.waiting.iter().filter(|waiting| waiting.reason().is_about_hosts()) {
-            tally.layers.entry(waiting.layer).or_default();
+            self.looked(snapshot, waiting.layer);
         }
         for placement in &plan.placements {
-            tally.layers.entry(placement.layer).or_default().placed = true;
+            self.looked(snapshot, placement.layer).placed = true;
         }
-        tally
+    }
+
+    fn looked(&mut self, snapshot: &Snapshot, layer: LayerIx) -> &mut Looked {
+        let looked = self.layers.entry(layer).or_default();
+        looked.wanted = looked.wanted.max(snapshot[layer].waiting);
+        looked
     }
 
     /// A frame of the layer was booked on a host.
@@ -59,26 +65,44 @@ impl Tally {
         looked.hosts.insert(host);
     }
 
-    /// The layer's booking failed with an error, or could not be tried.
-    pub fn failed(&mut self, layer: LayerIx) {
-        self.layers.entry(layer).or_default().failed = true;
+    /// The booking of these layers failed with an error, or could not be tried.
+    pub fn failed(&mut self, layers: impl IntoIterator<Item = LayerIx>) {
+        for layer in layers {
+            self.layers.entry(layer).or_default().failed = true;
+        }
+    }
+
+    /// Frames of a layer that waited when the pass first planned it and were not booked; 0 for one that looked for no host.
+    pub fn not_booked(&self, layer: LayerIx) -> u32 {
+        self.layers.get(&layer).map_or(0, |looked| looked.wanted.saturating_sub(looked.booked))
+    }
+
+    /// The layers whose waiting frames were all booked.
+    pub fn consumed(&self) -> impl Iterator<Item = LayerIx> {
+        self.layers.iter().filter(|(_, looked)| looked.is_consumed()).map(|(layer, _)| *layer)
     }
 
     /// How the layers ended.
-    pub fn outcomes(&self, snapshot: &Snapshot) -> LayerOutcomes {
+    pub fn outcomes(&self) -> LayerOutcomes {
         let mut outcomes = LayerOutcomes::default();
-        for (at, looked) in &self.layers {
+        for looked in self.layers.values() {
             *match looked {
                 Looked { booked: 1.., .. } => &mut outcomes.booked,
                 Looked { failed: true, .. } => &mut outcomes.dispatch_error,
                 Looked { placed: true, .. } => &mut outcomes.no_progress,
                 Looked { .. } => &mut outcomes.no_match,
             } += 1;
-            if looked.booked > 0 && looked.booked >= snapshot[*at].waiting {
+            if looked.is_consumed() {
                 outcomes.candidates.push(looked.hosts.len());
             }
         }
         outcomes
+    }
+}
+
+impl Looked {
+    fn is_consumed(&self) -> bool {
+        self.booked > 0 && self.booked >= self.wanted
     }
 }
 
@@ -88,7 +112,7 @@ mod tests {
     use cue_scheduler_core::domain::request::CoreRequest;
     use cue_scheduler_core::planning::{Placement, Waiting};
     use cue_scheduler_core::reason::{Full, Obstacle};
-    use cue_scheduler_core::snapshot::{HostIx, JobIx, Layer};
+    use cue_scheduler_core::snapshot::{Given, HostIx, JobIx, Layer};
 
     use super::*;
 
@@ -109,13 +133,19 @@ mod tests {
             services: Vec::new(),
             limits: Vec::new(),
             waiting: 2,
+            given: Given::default(),
         };
         Snapshot { layers: (0..count).map(layer).collect(), ..Snapshot::default() }
     }
 
     fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {
-        let placement =
-            |at: &u32| Placement { layer: LayerIx(*at), host: HostIx(0), size: Resources::default(), frames: 1 };
+        let placement = |at: &u32| Placement {
+            layer: LayerIx(*at),
+            host: HostIx(0),
+            size: Resources::default(),
+            frames: 1,
+            score: None,
+        };
         Plan {
             placements: placed.iter().map(placement).collect(),
             waiting: waiting
@@ -135,13 +165,14 @@ mod tests {
             (6, Obstacle::FolderCores(full)),
         ];
         let plan = plan(&[0, 1, 2, 3], waiting);
-        let mut tally = Tally::of(&plan);
+        let mut tally = Tally::default();
+        tally.planned(&layers(7), &plan);
         tally.booked(LayerIx(0), "a".into());
-        tally.failed(LayerIx(0));
+        tally.failed([LayerIx(0)]);
         tally.booked(LayerIx(1), "a".into());
         tally.booked(LayerIx(1), "b".into());
-        tally.failed(LayerIx(2));
-        let outcomes = tally.outcomes(&layers(7));
+        tally.failed([LayerIx(2)]);
+        let outcomes = tally.outcomes();
         assert_eq!(
             outcomes,
             LayerOutcomes { booked: 2, dispatch_error: 1, no_progress: 1, no_match: 1, candidates: vec![2] }

@@ -15,13 +15,15 @@ use tokio::task::JoinSet;
 
 /// Runs the program with this file; its exit code and what it says on standard error.
 async fn run_with(file: &Path) -> (Option<i32>, String) {
-    let output = Command::new(program("cue-scheduler").unwrap())
-        .args(["--config", &file.display().to_string()])
-        .env_clear()
-        .output()
-        .await
-        .unwrap();
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    let (code, _, error) = run(&["--config", &file.display().to_string()]).await;
+    (code, error)
+}
+
+/// Runs the program; its exit code and what it says on standard output and on standard error.
+async fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = Command::new(program("cue-scheduler").unwrap()).args(arguments).env_clear().output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
 #[tokio::test]
@@ -68,6 +70,56 @@ async fn a_folder_instead_of_a_file_is_named() {
     let (code, error) = run_with(folder.path()).await;
     assert_eq!((code, error.trim_end().lines().count()), (Some(1), 1), "{error}");
     assert!(error.contains(&folder.path().display().to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn help_and_version_come_whatever_the_file_holds_and_a_wrong_argument_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("scheduler.yaml");
+    std::fs::write(&file, "queue: [\nthis is no YAML").unwrap();
+    let file = file.display().to_string();
+    for (argument, words) in
+        [("--help", "--ignore-tags"), ("-h", "--facility"), ("--version", "cue-scheduler 0"), ("-V", "cue-scheduler 0")]
+    {
+        let (code, out, error) = run(&["--config", &file, argument]).await;
+        assert_eq!((code, error.as_str()), (Some(0), ""), "{argument}");
+        assert!(out.contains(words), "{argument}: {out}");
+    }
+    let (code, out, error) = run(&["--facilty", "spi"]).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(error.contains("--facility"), "{error}");
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_without_being_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("scheduler.yaml");
+    let file = path.display().to_string();
+    std::fs::write(
+        &path,
+        "database: {db_pass: hunter2}\nqueue:\n  core_multiplier: 100\n  worker_threads: 3\nscheduler: {facility: spi}\n",
+    )
+    .unwrap();
+    let (code, out, error) = run(&["check-config", "--config", &file, "-f", "lax", "-i", "a,b"]).await;
+    assert_eq!(code, Some(0), "{error}");
+    let shown: Vec<String> = out.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    for line in [
+        "worker_threads: 3 # scheduler.yaml:4",
+        "facility: lax # command line",
+        "ignore_tags: [a, b] # command line",
+        "db_port: 5432 # default",
+        "# db_pass: (not shown) # scheduler.yaml:1",
+    ] {
+        assert!(shown.iter().any(|shown| shown == line), "{line} is not in:\n{out}");
+    }
+    assert!(!format!("{out}{error}").contains("hunter2"));
+    assert!(error.starts_with("warning: ") && error.contains("queue.core_multiplier"), "{error}");
+
+    std::fs::write(&path, "queue: {worker_threads: 0}\ndatabase:\n  ssl_key: /nowhere\n").unwrap();
+    let (code, out, error) = run(&["check-config", "--config", &file]).await;
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    let places: Vec<bool> = error.lines().map(|line| line.starts_with(&file)).collect();
+    assert_eq!(places, [true; 3], "{error}");
 }
 
 /// Writes a configuration for a database at that port and starts the program with it.
@@ -142,29 +194,4 @@ async fn a_database_that_comes_goes_and_comes_back_is_found_each_time() {
         assert_eq!(scheduler.get("/healthz").await.unwrap().0, 200, "it lives");
     }
     assert_eq!(scheduler.stop().await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn a_facility_that_does_not_exist_ends_it() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Server::shared().await.unwrap().database().await.unwrap();
-    let target = database.target(5);
-    let mut scheduler = start(folder.path(), &target.database, target.port, "scheduler: {facility: nowhere}\n");
-    assert_eq!(scheduler.wait().await.unwrap(), 1);
-    assert!(scheduler.log().contains("Invalid facility name"), "{}", scheduler.log());
-}
-
-#[tokio::test]
-async fn a_strategy_that_is_not_offered_yet_ends_it_instead_of_another_being_taken() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("scheduler.yaml");
-    std::fs::write(&file, "queue: {host_booking_strategy: {type: epvm, max_candidates: 5, weights: {}}}").unwrap();
-    let output = Command::new(program("cue-scheduler").unwrap())
-        .args(["--config", &file.display().to_string()])
-        .output()
-        .await
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("host_booking_strategy") && said.contains("saturation"), "{said}");
 }

@@ -4,10 +4,15 @@
 
 mod common;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use cue_scheduler::booking::{Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Slot, book, undo};
-use cue_scheduler::store::{Store, StoreError};
+use cue_scheduler::snapshot::{PoolReader, ReadSettings};
+use cue_scheduler::store::{Store, StoreError, Target};
+use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::launch::Hold;
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
@@ -15,9 +20,15 @@ use sqlx::PgPool;
 use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
 use testbed::loader::{Loaded, load};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
-const SETTINGS: BookingSettings =
-    BookingSettings { memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 }, memory_used_at_start: 262_144 };
+const SETTINGS: BookingSettings = BookingSettings {
+    memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
+    memory_used_at_start: 262_144,
+    take_reported_memory: false,
+};
 
 /// One show with a burst of 20 cores, one folder, two jobs of one layer of ten frames, two hosts of 8 cores.
 const FARM: &str = "
@@ -64,6 +75,7 @@ impl Farm {
         let mut chunk = Chunk {
             show: self.loaded.shows["alpha"].as_str().into(),
             show_name: "alpha".into(),
+            alloc: self.loaded.allocations["local.general"].as_str().into(),
             layers: Vec::new(),
             hosts: Vec::new(),
             slots: Vec::new(),
@@ -138,6 +150,116 @@ fn holds(booked: &Booked) -> Vec<Hold> {
 
 const HOST: &str = "127.1.0.1";
 const OTHER: &str = "127.1.0.2";
+
+#[tokio::test]
+async fn the_free_memory_that_a_host_reported_is_taken_from_only_where_that_is_configured() {
+    const FREE: &str = "SELECT (int_mem_free / 1048576)::int8 FROM host_stat JOIN host USING (pk_host) \
+                        WHERE str_name = '127.1.0.1'";
+    let farm = Farm::new().await;
+    let reported = farm.number(FREE).await;
+    farm.book(&[("one", HOST, 2)]).await;
+    assert_eq!(farm.number(FREE).await, reported);
+    let settings = BookingSettings { take_reported_memory: true, ..SETTINGS };
+    let booked = book(&farm.store, farm.chunk(&[("two", HOST, 3)]), settings).await.unwrap();
+    assert_eq!(booked.bookings.len(), 3);
+    assert_eq!(farm.number(FREE).await, reported - 3);
+    // What is more than was free leaves nothing, and not less.
+    farm.execute("UPDATE host_stat SET int_mem_free = 1000").await;
+    book(&farm.store, farm.chunk(&[("two", HOST, 1)]), settings).await.unwrap();
+    assert_eq!(farm.number(FREE).await, 0);
+    farm.assert_exact().await;
+}
+
+#[tokio::test]
+async fn no_more_pools_have_their_hosts_read_at_once_than_configured() {
+    let farm = Farm::new().await;
+    let settings = Arc::new(ReadSettings {
+        host_staleness: Duration::from_mins(2),
+        host_interval: Duration::from_secs(1),
+        ignored_tags: BTreeSet::new(),
+        host_reads: Semaphore::new(1),
+    });
+    let pool = Pool {
+        facility: farm.loaded.facilities["local"].as_str().into(),
+        alloc: farm.loaded.allocations["local.general"].as_str().into(),
+        name: "local.general".into(),
+        shows: BTreeSet::new(),
+        tags: BTreeMap::new(),
+    };
+    let mut reader = PoolReader::new(pool, settings.clone());
+    let other = settings.host_reads.acquire().await.unwrap();
+    let mut reading = std::pin::pin!(reader.read(&farm.store));
+    let read = tokio::time::timeout(Duration::from_millis(500), &mut reading).await;
+    assert!(read.is_err(), "the hosts were read beside another pool's");
+    drop(other);
+    assert_eq!(reading.await.unwrap().hosts.len(), 2);
+}
+
+/// A way to the database on which the first commit loses its answer: everything is cut, and for a while nobody comes through.
+/// `arrives` says whether the commit itself still gets there.
+async fn way_that_loses_an_answer(database: u16, arrives: bool) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (cut, open) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(true)));
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let (cut, open) = (cut.clone(), open.clone());
+            if !open.load(Ordering::SeqCst) {
+                continue;
+            }
+            let mut far = TcpStream::connect(("127.0.0.1", database)).await.unwrap();
+            tokio::spawn(async move {
+                let (mut near_read, mut near_write) = near.into_split();
+                let (mut far_read, mut far_write) = far.split();
+                let mut buffer = vec![0; 1 << 16];
+                let back = tokio::io::copy(&mut far_read, &mut near_write);
+                let mut back = std::pin::pin!(back);
+                loop {
+                    let read = tokio::select! {
+                        read = near_read.read(&mut buffer) => read.unwrap_or(0),
+                        _ = &mut back => 0,
+                    };
+                    if read == 0 {
+                        return;
+                    }
+                    let is_commit = buffer[..read].windows(7).any(|word| word == b"COMMIT\0");
+                    if is_commit && !cut.swap(true, Ordering::SeqCst) {
+                        open.store(false, Ordering::SeqCst);
+                        if arrives {
+                            far_write.write_all(&buffer[..read]).await.unwrap();
+                        }
+                        tokio::spawn(async move {
+                            tokio::time::sleep(Duration::from_millis(700)).await;
+                            open.store(true, Ordering::SeqCst);
+                        });
+                        return;
+                    }
+                    far_write.write_all(&buffer[..read]).await.unwrap();
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_asked_about_until_the_database_is_back() {
+    for arrives in [true, false] {
+        let database = common::new_database().await;
+        let pool = database.pool().await.unwrap();
+        let loaded = load(&pool, &FarmDescription::from_yaml(FARM).unwrap()).await.unwrap();
+        let target = database.target(4);
+        let port = way_that_loses_an_answer(target.port, arrives).await;
+        let store = Store::new(&Target { port, ..target });
+        let farm = Farm { pool, store, loaded };
+        let booked = book(&farm.store, farm.chunk(&[("one", HOST, 3)]), SETTINGS).await;
+        let procs = farm.number("SELECT count(*) FROM proc").await;
+        // What was committed is known and will be launched; what was not is known to be free.
+        assert_eq!(booked.map_or(0, |booked| booked.bookings.len()), if arrives { 3 } else { 0 });
+        assert_eq!(procs, if arrives { 3 } else { 0 });
+        farm.assert_exact().await;
+    }
+}
 
 #[tokio::test]
 async fn frames_start_procs_exist_and_every_counter_is_exact_after_a_booking() {

@@ -38,8 +38,11 @@ use tonic::transport::Channel;
 /// How long the loops go on.
 const DURATION: Duration = Duration::from_secs(10);
 
-const SETTINGS: BookingSettings =
-    BookingSettings { memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 }, memory_used_at_start: 262_144 };
+const SETTINGS: BookingSettings = BookingSettings {
+    memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
+    memory_used_at_start: 262_144,
+    take_reported_memory: false,
+};
 
 /// Two shows of ours and one of Cuebot's on the same hosts; every kind of cap is smaller than what wants to run under it.
 const FARM: &str = "
@@ -95,7 +98,7 @@ impl Booker {
         while Instant::now() < until {
             for show in ["alpha", "beta"] {
                 let chunk = self.chunk(show).await;
-                let Booked { mut bookings, refusals, retries, healed } =
+                let Booked { mut bookings, refusals, retries, healed, .. } =
                     book(&self.store, chunk, SETTINGS).await.unwrap();
                 tally.refusals.merge(&refusals);
                 tally.healed += healed;
@@ -137,6 +140,7 @@ impl Booker {
         let mut chunk = Chunk {
             show: self.loaded.shows[show].as_str().into(),
             show_name: show.into(),
+            alloc: self.loaded.allocations["local.general"].as_str().into(),
             layers: Vec::new(),
             hosts,
             slots: Vec::new(),

@@ -64,6 +64,25 @@ fn every_statement_says_what_it_promises_and_is_used() {
     }
 }
 
+#[test]
+fn every_key_of_the_configuration_is_read_by_somebody() {
+    let code: String = files(&root().join("scheduler/src"), "rs").into_iter().map(|(_, text)| text).collect();
+    let unread: Vec<&str> = cue_scheduler_config::keys()
+        .iter()
+        .map(|key| key.path.as_str())
+        .filter(|path| {
+            let name = match *path {
+                // Made one value where they are read.
+                path if path.contains(".host_booking_strategy.") => "host_booking_strategy",
+                "queue.cluster_saturated_sleep" => "backlog_pace",
+                path => path.rsplit('.').next().unwrap(),
+            };
+            !code.contains(&format!(".{name}"))
+        })
+        .collect();
+    assert_eq!(unread, [""; 0], "without an effect, or without a place in the table of keys that have none");
+}
+
 /// Everything in the repository but what is built, fetched or git's own.
 fn repository(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -97,4 +116,31 @@ fn no_file_names_a_folder_of_the_machine_that_it_was_written_on() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Runs only where systemd is.
+#[test]
+fn the_unit_file_says_nothing_that_systemd_does_not_know() {
+    let unit = std::fs::read_to_string(root().join("docs/operations/cue-scheduler.service")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("cue-scheduler.service");
+    // The program has to be there.
+    std::fs::write(&copy, unit.replace("/usr/local/bin/cue-scheduler", "/bin/sh")).unwrap();
+    match std::process::Command::new("systemd-analyze").arg("verify").arg(&copy).output() {
+        Ok(output) => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let ours: Vec<&str> = said.lines().filter(|line| line.contains("cue-scheduler")).collect();
+            assert!(output.status.success() && ours.is_empty(), "{said}");
+        }
+        Err(error) => println!("not checked: systemd-analyze: {error}"),
+    }
+}
+
+/// Settings of the unit that have to agree with the program.
+#[test]
+fn the_unit_file_gives_a_stop_the_time_that_it_may_take() {
+    let unit = std::fs::read_to_string(root().join("docs/operations/cue-scheduler.service")).unwrap();
+    let drain = cue_scheduler_config::Config::default().scheduler.drain_timeout;
+    assert!(unit.contains(&format!("TimeoutStopSec={}s", drain.as_secs() + 10)));
+    assert!(unit.contains(&format!("Environment={}=", cue_scheduler_config::FILE_VARIABLE)));
 }

@@ -1,5 +1,6 @@
 //! What a real scheduler says of itself at `/metrics`, held against the database that it worked on.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::float_cmp, reason = "counts are exact")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -131,7 +132,7 @@ async fn what_is_counted_agrees_with_the_database() {
     let skipped = scrape.get("scheduler_job_cap_precheck_skip_total");
     assert!(skipped >= 1.0, "the held layer was skipped");
     assert_eq!(scrape.get("scheduler_accounting_limit_exceeded_total{table=\"job\"}"), skipped);
-    assert_eq!(scrape.get("scheduler_waiting_frames{reason=\"job_cores\"}"), 5.0);
+    assert_eq!(scrape.get("scheduler_waiting_frames{reason=\"job_cores\",show_name=\"beta\"}"), 5.0);
 
     // Clusters as the retired scheduler cut them, of the shows that are managed.
     for (kind, clusters) in [("alloc", 2.0), ("manual", 2.0), ("hostname", 2.0), ("hardware", 0.0)] {

@@ -80,6 +80,9 @@ pub(crate) trait Section: Default {
     /// Adds the section's keys to the table.
     fn list(prefix: &str, keys: &mut Vec<Key>);
 
+    /// Adds each key's value as a file would spell it, in the order of the table; `None` for no value, and for secrets.
+    fn spell(&self, values: &mut Vec<Option<String>>);
+
     /// Sets the key at the path inside the section. A path that is not in the table is refused.
     fn set(&mut self, path: &str, node: &Node) -> Result<(), Refused>;
 }
@@ -128,6 +131,12 @@ macro_rules! section {
                     aliases: vec![$(format!("{prefix}{}", $alias)),*],
                 });)*
                 $(<$inner_ty>::list(&format!("{prefix}{}.", stringify!($inner)), keys);)*
+            }
+
+            #[allow(unused_variables, reason = "a section without keys of its own has no values to show")]
+            fn spell(&self, values: &mut Vec<Option<String>>) {
+                $(values.push($crate::values::Setting::spell(&self.$field));)*
+                $($crate::key::Section::spell(&self.$inner, values);)*
             }
 
             fn set(

@@ -14,6 +14,8 @@ pub enum Kind {
     Text,
     /// A text that is never shown.
     Secret,
+    /// The path of a file.
+    Path,
     /// A list of texts.
     Texts,
     /// A boolean.
@@ -56,6 +58,7 @@ impl Kind {
         match self {
             Self::Text => "text",
             Self::Secret => "secret text",
+            Self::Path => "path",
             Self::Texts => "list of texts",
             Self::Flag => "boolean",
             Self::Duration { .. } => "duration",
@@ -71,6 +74,7 @@ impl Kind {
     pub fn example(&self) -> String {
         match self {
             Self::Text | Self::Secret => "a-name".to_owned(),
+            Self::Path => "/etc/cue-scheduler/a-file".to_owned(),
             Self::Texts => "[one, two]".to_owned(),
             Self::Flag => "true".to_owned(),
             Self::Duration { .. } => "5s".to_owned(),
@@ -89,6 +93,7 @@ impl fmt::Display for Kind {
         match self {
             Self::Text => f.write_str("a text that is not empty"),
             Self::Secret => f.write_str("a text"),
+            Self::Path => f.write_str("the path of a file"),
             Self::Texts => f.write_str("a list of texts"),
             Self::Flag => f.write_str("true or false (also yes, no, on, off, 1, 0)"),
             Self::Duration { min } => {

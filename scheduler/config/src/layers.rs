@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::combinations;
 use crate::finding::{Finding, Place};
 use crate::key::{Key, Named, Section, named};
 use crate::kind::Kind;
@@ -194,6 +195,24 @@ impl Assembly {
         }
     }
 
+    /// What `RUST_LOG` says, by which upstream's developers are told to set the level; to be called after
+    /// [`Assembly::environment`], whose variables are meant for this program alone and win. For the same reason a text that
+    /// means nothing here is no fault.
+    pub(crate) fn rust_log(&mut self, text: &str) {
+        const LEVEL: &str = "logging.level";
+        const NAME: &str = "RUST_LOG";
+        if text.trim().is_empty() || matches!(self.origins.get(LEVEL), Some(Place::Environment(_))) {
+            return;
+        }
+        let place = Place::Environment(NAME.to_owned());
+        if self.config.set(LEVEL, &Node::text(text)).is_ok() {
+            self.origins.insert(LEVEL.to_owned(), place);
+        } else {
+            let message = format!("it is not read: allowed is {}", Kind::LogFilter);
+            self.warnings.push(Finding::new(place, None, message));
+        }
+    }
+
     /// Puts one key from the command line over what is there.
     pub(crate) fn argument(&mut self, path: &str, node: &Node) {
         if let Named::Key(key) = named(path) {
@@ -203,28 +222,7 @@ impl Assembly {
 
     /// Looks at what only fits together or not at all. To be called when all layers are in.
     pub(crate) fn finish(&mut self) {
-        const STRATEGY: &str = "queue.host_booking_strategy.";
-        let place_of = |origins: &BTreeMap<String, Place>, path: &str| {
-            let first = origins.iter().find(|(key, _)| key.starts_with(path));
-            first.map_or(Place::Defaults, |(_, place)| place.clone())
-        };
-        let queue = &self.config.queue;
-        let given = |key: &str| self.origins.contains_key(&format!("{STRATEGY}{key}"));
-        if let Some((key, message)) = queue.host_booking_strategy.misfit(given) {
-            let path = format!("{STRATEGY}{key}");
-            let near = if given(key) { path.as_str() } else { STRATEGY };
-            let place = place_of(&self.origins, near);
-            // A value that could not be read is not missing.
-            if !self.faults.iter().any(|fault| fault.key.as_ref().is_some_and(|key| key.to_lowercase() == path)) {
-                self.faults.push(Finding::new(place, Some(&path), message));
-            }
-        }
-        let (soft, hard) = (queue.frame_memory_soft_limit, queue.frame_memory_hard_limit);
-        if soft > hard {
-            let message = format!("the soft limit {soft} lies above the hard limit {hard}, so it will never be met");
-            let place = place_of(&self.origins, "queue.frame_memory_");
-            self.warnings.push(Finding::new(place, Some("queue.frame_memory_soft_limit"), message));
-        }
+        combinations::check(&self.config, &self.origins, &mut self.faults, &mut self.warnings);
     }
 }
 

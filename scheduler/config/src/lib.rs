@@ -8,6 +8,7 @@
 //! and [`Config::from_json`] do the same for a value alone. [`keys`] is the table that reader, reports and reference pages
 //! share. Secrets are of type [`Secret`] and appear in no report, no warning and no `Debug`.
 
+mod combinations;
 mod finding;
 mod key;
 mod kind;
@@ -23,8 +24,11 @@ mod values;
 pub use finding::{ConfigErrors, Finding, Place};
 pub use key::{IdleKey, Key, idle_keys, keys};
 pub use kind::Kind;
-pub use load::{FILE_VARIABLE, HOME_FILES, Loaded, Overrides, Sources};
+pub use load::{Effective, FILE_VARIABLE, HOME_FILES, Loaded, Overrides, Sources};
 pub use log_filter::LogFilter;
-pub use model::{Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler, Stream};
+pub use model::{
+    Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler, SslMode, Stream,
+};
 pub use strategy::{HostBookingStrategy, Strategy, StrategyType, Weights};
+pub use suggest::distance;
 pub use values::{Bytes, InFlight, Secret};

@@ -9,12 +9,17 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use crate::finding::{ConfigErrors, Finding, Place};
+use crate::key::{Key, Section as _, keys};
 use crate::layers::Assembly;
 use crate::model::Config;
+use crate::strategy::STRATEGY;
 use crate::tree::Node;
 
 /// The variable that names the file.
 pub const FILE_VARIABLE: &str = "OPENCUE_SCHEDULER_CONFIG";
+
+/// The variable that programs of this kind take a log level from.
+const LOG_VARIABLE: &str = "RUST_LOG";
 
 /// The files that are tried below the home directory when none is named: upstream's code has the first, its guide the
 /// second.
@@ -56,7 +61,29 @@ pub struct Loaded {
     origins: BTreeMap<String, Place>,
 }
 
+/// A key with the value that holds.
+#[derive(Clone, Debug)]
+pub struct Effective<'l> {
+    /// The key.
+    pub key: &'static Key,
+    /// Its value as a file would spell it; `None` when it has none, and when it is a secret.
+    pub value: Option<String>,
+    /// Where the value comes from.
+    pub origin: &'l Place,
+}
+
 impl Loaded {
+    /// Every key with its value, in the order of the reference; without the keys of a booking strategy that is not the one
+    /// that holds.
+    pub fn effective(&self) -> Vec<Effective<'_>> {
+        let mut values = Vec::new();
+        self.config.spell(&mut values);
+        let strategy = &self.config.queue.host_booking_strategy;
+        let holds = |key: &Key| key.path.strip_prefix(STRATEGY).is_none_or(|rest| strategy.takes(rest));
+        let pairs = keys().iter().zip(values).filter(|(key, _)| holds(key));
+        pairs.map(|(key, value)| Effective { key, value, origin: self.origin(&key.path) }).collect()
+    }
+
     /// Where the value of a key comes from, by its path: `queue.worker_threads`.
     pub fn origin(&self, path: &str) -> &Place {
         self.origins.get(path).unwrap_or(&Place::Defaults)
@@ -108,6 +135,9 @@ impl Config {
         }
         let variables = sources.environment.iter();
         assembly.environment(variables.map(|(name, value)| (name.as_str(), value.to_str())));
+        if let Some(text) = sources.variable(LOG_VARIABLE).and_then(OsStr::to_str) {
+            assembly.rust_log(text);
+        }
         let Overrides { facility, ignore_tags } = &sources.overrides;
         if let Some(facility) = facility {
             assembly.argument("scheduler.facility", &Node::text(facility));
@@ -115,6 +145,8 @@ impl Config {
         if let Some(tags) = ignore_tags {
             assembly.argument("scheduler.ignore_tags", &Node::texts(tags));
         }
+        assembly.finish();
+        named_files(&mut assembly);
         conclude(assembly, file)
     }
 
@@ -123,6 +155,7 @@ impl Config {
         let mut assembly = Assembly::default();
         let place = Place::File { path: PathBuf::from(name), line: None };
         document(&mut assembly, text, &place);
+        assembly.finish();
         conclude(assembly, None)
     }
 
@@ -130,6 +163,7 @@ impl Config {
     pub fn from_json(name: &str, value: &serde_json::Value) -> Result<Loaded, ConfigErrors> {
         let mut assembly = Assembly::default();
         assembly.document(&Node::from_json(value), &Place::Value(name.to_owned()));
+        assembly.finish();
         conclude(assembly, None)
     }
 }
@@ -141,8 +175,27 @@ fn document(assembly: &mut Assembly, text: &str, place: &Place) {
     }
 }
 
-fn conclude(mut assembly: Assembly, file: Option<PathBuf>) -> Result<Loaded, ConfigErrors> {
-    assembly.finish();
+/// Files that the configuration names must be there to be read. Looked at here and not in [`Config::from_text`], since a
+/// value alone may be meant for another machine.
+fn named_files(assembly: &mut Assembly) {
+    let database = &assembly.config.database;
+    let files = [
+        ("database.db_pass_file", &database.db_pass_file),
+        ("database.ssl_root_cert", &database.ssl_root_cert),
+        ("database.ssl_cert", &database.ssl_cert),
+        ("database.ssl_key", &database.ssl_key),
+    ];
+    for (key, path) in files {
+        let Some(path) = path else { continue };
+        if let Err(error) = fs::read(path) {
+            let place = assembly.origins.get(key).cloned().unwrap_or(Place::Defaults);
+            let message = format!("the file {} can't be read: {error}", path.display());
+            assembly.faults.push(Finding::new(place, Some(key), message));
+        }
+    }
+}
+
+fn conclude(assembly: Assembly, file: Option<PathBuf>) -> Result<Loaded, ConfigErrors> {
     let Assembly { config, origins, faults, warnings, lenient: _ } = assembly;
     ConfigErrors::of(faults)?;
     Ok(Loaded { config, file, warnings, origins })

@@ -3,6 +3,7 @@
 //! The names and most defaults are upstream's, so that its files load as they are. Where a key means something else
 //! here, its text says what. Keys that exist in this program only say so.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::key::{IdleKey, section};
@@ -50,13 +51,19 @@ section! {
 }
 
 section! {
-    /// Logs. They go to standard output.
+    /// Logs. They go to standard output, and beside it to a file where one is wanted.
     Logging {
         /// Which log lines are shown: `error`, `warn`, `info`, `debug`, `trace` or `off`, and after commas the same for
-        /// single parts, such as `sqlx=warn`. Nothing short of `off` hides errors.
+        /// single parts, such as `sqlx=warn`. Nothing short of `off` hides errors. The variable `RUST_LOG` sets it too,
+        /// over the file and below the variable of this key's own name.
         level: LogFilter = LogFilter::info(), Kind::LogFilter;
         /// `text`, one readable line an event, or `json`, one object an event. A key of this program's own.
         format: LogFormat = LogFormat::Text, Kind::OneOf(&["text", "json"]);
+        /// The file for `file_appender`. At 1 MiB it becomes `<path>.1`, and so on up to `<path>.7`.
+        path: PathBuf = PathBuf::from("/opt/rqd/logs/scheduler.log"), Kind::Path;
+        /// Write the log to the file `path` beside standard output. A file that can't be opened ends the program at the
+        /// start.
+        file_appender: bool = false, Kind::Flag;
     }
 }
 
@@ -69,7 +76,7 @@ section! {
         worker_threads: usize = 4, Kind::whole(1, 1024);
         /// The most frames of one layer that a pass books. Unset: no bound, since a whole pool is planned at once.
         dispatch_frames_per_layer_limit: Option<u32> = None, COUNT;
-        /// The most jobs of one cluster that a pass looks at. Unset: no bound, since a whole pool is planned at once.
+        /// The most jobs of a show to which a pass gives frames. Unset: no bound, since a whole pool is planned at once.
         max_jobs_per_cluster_pass: Option<u32> = None, COUNT;
         /// The most hosts that a pass tries for one layer. Unset: no bound, since a whole pool is planned at once.
         host_candidate_attempts_per_layer also "host_candidate_attemps_per_layer": Option<u32> = None, COUNT;
@@ -89,7 +96,10 @@ section! {
         manual_tags_chunk_size: u32 = 50, COUNT;
         /// How many hostname tags count as one cluster in the metrics.
         hostname_tags_chunk_size: u32 = 50, COUNT;
-        /// End the program after this many passes in a row without jobs; for tests. Unset: run for ever.
+        /// End the program after this many looks in a row that found no work, with exit code 0; for tests. A look is an awake
+        /// scan after which no pool has work, while no pass is under way, or a pass that found no jobs. A pass that finds
+        /// jobs begins the count anew; a look that the database did not answer does not count. Work that may not start yet,
+        /// or whose tags no host has, is none. 0 is taken for 1. Unset: run for ever.
         empty_job_cycles_before_quiting also "empty_job_cycles_before_quitting": Option<u32> = None,
             Kind::whole(0, 1_000_000_000);
         /// A threadable frame that would leave a host no more idle memory than this takes all of its idle cores, since
@@ -144,13 +154,23 @@ section! {
         db_user: String = "postgres".to_owned(), Kind::Text;
         /// The user's password. Never shown; the default is upstream's, `password`.
         db_pass: Secret = Secret::new("password"), Kind::Secret;
+        /// A file with the user's password, instead of `db_pass`; a line end after it is cut off. It is read at the start, and
+        /// again every few seconds, so that a password can be changed while the program runs. A key of this program's own.
+        db_pass_file: Option<PathBuf> = None, Kind::Path;
         /// The port of the server.
         db_port: u16 = 5432, PORT;
-        /// The server itself, where `db_host` is a pooler: coordination between replicas needs a session of its own.
-        /// Unset: `db_host`. A key of this program's own.
-        direct_host: Option<String> = None, Kind::Text;
-        /// The port that goes with `direct_host`. Unset: `db_port`. A key of this program's own.
-        direct_port: Option<u16> = None, PORT;
+        /// Whether connections use TLS: `disable`, never; `prefer`, if the server offers it, without looking at its
+        /// certificate; `require`, always; `verify-ca`, and the certificate is from an authority that is trusted;
+        /// `verify-full`, and it is for the name `db_host`. `require` with `ssl_root_cert` is `verify-ca`. A key of this
+        /// program's own.
+        sslmode: SslMode = SslMode::Prefer, Kind::OneOf(&["disable", "prefer", "require", "verify-ca", "verify-full"]);
+        /// A PEM file with certificate authorities that are trusted beside the system's; see the page on the database for how
+        /// to trust no others. Unset: the system's. A key of this program's own.
+        ssl_root_cert: Option<PathBuf> = None, Kind::Path;
+        /// A PEM file with the certificate that this program shows the server. A key of this program's own.
+        ssl_cert: Option<PathBuf> = None, Kind::Path;
+        /// A PEM file with the private key of `ssl_cert`, without a passphrase. A key of this program's own.
+        ssl_key: Option<PathBuf> = None, Kind::Path;
     }
 }
 
@@ -185,15 +205,17 @@ section! {
     HostCache {
         /// How often the hosts of a pool are read anew. Upstream's code has 10 s, its guide 1 s.
         monitoring_interval: Duration = secs(1), INTERVAL;
-        /// How often hosts that are gone or stale are forgotten.
+        /// How often what is kept in memory is looked through for what is not needed any more: see `group_idle_timeout`.
         clean_up_interval: Duration = secs(300), INTERVAL;
-        /// The hosts of a pool that had no work for this long are no longer read, and forgotten.
+        /// A pool that had no work for this long is forgotten: its hosts, and the next frames of its layers. It is read anew
+        /// when it has work again. Hosts of a pool without work are never read.
         group_idle_timeout: Duration = secs(10_800), INTERVAL;
-        /// Host queries at once.
+        /// Pools whose hosts are read at once.
         concurrent_fetch_permit: usize = 4, Kind::whole(1, 10_000);
         /// A host that has not reported for longer than this gets no frames.
         host_staleness_threshold: Duration = secs(120), INTERVAL;
-        /// Take what is booked off the memory that a host has reported; for tests without agents that report.
+        /// Take what is booked off the free memory that a host has reported last, until it reports again; for tests without
+        /// agents that report.
         update_stat_on_book: bool = false, Kind::Flag;
     }
 }
@@ -247,6 +269,47 @@ impl Setting for LogFormat {
     }
 }
 
+/// How far TLS to PostgreSQL goes; libpq's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SslMode {
+    /// Never.
+    Disable,
+    /// If the server offers it.
+    Prefer,
+    /// Always, with whatever certificate.
+    Require,
+    /// With a certificate of a trusted authority.
+    VerifyCa,
+    /// And for the name of the host.
+    VerifyFull,
+}
+
+impl SslMode {
+    const WORDS: [(Self, &str); 5] = [
+        (Self::Disable, "disable"),
+        (Self::Prefer, "prefer"),
+        (Self::Require, "require"),
+        (Self::VerifyCa, "verify-ca"),
+        (Self::VerifyFull, "verify-full"),
+    ];
+
+    /// The word for it in a file.
+    pub fn word(self) -> &'static str {
+        Self::WORDS.iter().find(|(mode, _)| *mode == self).map_or("", |(_, word)| word)
+    }
+}
+
+impl Setting for SslMode {
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        let text = String::read(node, kind)?.trim().to_lowercase();
+        Self::WORDS.iter().find(|(_, word)| *word == text).map(|(mode, _)| *mode).ok_or(Refused)
+    }
+
+    fn spell(&self) -> Option<String> {
+        Some(self.word().to_owned())
+    }
+}
+
 impl Queue {
     /// How soon a pool with waiting work is looked at again when nothing could be booked and nothing changed: 200 ms,
     /// or longer where the file says so.
@@ -259,8 +322,6 @@ impl Queue {
 /// Keys that upstream's code, guides or sample file had, and that have no meaning here.
 pub(crate) const IDLE: &[IdleKey] = &[
     IdleKey { path: "sentry_dsn", why: "errors are in the log and in the metrics; no tracker is built in" },
-    IdleKey { path: "logging.path", why: "logs go to standard output" },
-    IdleKey { path: "logging.file_appender", why: "logs go to standard output" },
     IdleKey { path: "queue.core_multiplier", why: "OpenCue's database counts hundredths of a core, always" },
     IdleKey {
         path: "queue.concurrent_groups",

@@ -5,6 +5,9 @@ use crate::kind::Kind;
 use crate::tree::Node;
 use crate::values::{Refused, Setting};
 
+/// How the paths of these keys begin.
+pub(crate) const STRATEGY: &str = "queue.host_booking_strategy.";
+
 section! {
     /// How the host for a frame is chosen, as the file says it. [`HostBookingStrategy::choice`] is what it means.
     HostBookingStrategy {
@@ -15,7 +18,8 @@ section! {
         core_saturation: Option<bool> = None, Kind::Flag;
         /// Only `saturation`: among equal cores, prefer the host with the least idle memory, else the one with the most.
         memory_saturation: Option<bool> = None, Kind::Flag;
-        /// Only `epvm`, and needed there: how many hosts are scored for a layer.
+        /// Only `epvm`, and needed there: how many hosts are scored each time a layer looks for one. They are taken evenly from
+        /// all numbers of idle cores.
         max_candidates: Option<u32> = None, Kind::whole(1, 1_000_000);
         in /// Only `epvm`: weights of the score.
         weights: Weights;
@@ -23,19 +27,20 @@ section! {
 }
 
 section! {
-    /// Weights of the `epvm` score. The score counts layer-sized pieces that would be left over; lower is better.
+    /// Weights of the `epvm` score. The score counts frame-sized pieces of each resource that would be left over when the
+    /// layer has filled the host; the lowest wins.
     Weights {
         /// Only `epvm`: weight of left-over cores.
         cores: f64 = 1.0, Kind::Real;
         /// Only `epvm`: weight of left-over memory.
         mem: f64 = 1.0, Kind::Real;
-        /// Only `epvm`: weight of left-over GPUs, for layers with GPUs.
+        /// Only `epvm`: weight of left-over GPUs, for layers that ask for GPUs or their memory.
         gpus: f64 = 2.0, Kind::Real;
-        /// Only `epvm`: weight of left-over GPU memory, for layers with GPUs.
+        /// Only `epvm`: weight of left-over GPU memory, for layers that ask for GPUs or their memory.
         gpu_mem: f64 = 1.0, Kind::Real;
-        /// Only `epvm`: penalty for each idle GPU of the host, for layers without GPUs.
+        /// Only `epvm`: penalty for each idle GPU of the host, for layers that ask for neither GPUs nor their memory.
         gpu_count_reservation: f64 = 2.0, Kind::Real;
-        /// Only `epvm`: penalty for each idle gigabyte of GPU memory of the host, for layers without GPUs.
+        /// Only `epvm`: penalty for each idle gigabyte (10⁹ bytes) of GPU memory of the host, for layers that ask for neither GPUs nor their memory.
         gpu_mem_reservation: f64 = 2.0, Kind::Real;
     }
 }
@@ -97,6 +102,15 @@ impl HostBookingStrategy {
             StrategyType::Epvm => {
                 Strategy::Epvm { max_candidates: self.max_candidates.unwrap_or(1), weights: self.weights.clone() }
             }
+        }
+    }
+
+    /// Whether the form that holds has this key.
+    pub(crate) fn takes(&self, key: &str) -> bool {
+        match self.form_meant() {
+            _ if key == "type" => true,
+            StrategyType::Saturation => key.ends_with("_saturation"),
+            StrategyType::Epvm => !key.ends_with("_saturation"),
         }
     }
 

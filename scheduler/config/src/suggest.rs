@@ -36,7 +36,7 @@ fn leaf_of(path: &str) -> &str {
 
 /// The number of edits (a letter added, left out, changed, or two neighbours swapped) between two words, in letters.
 /// Words beyond 100 letters are cut, since no key is that long.
-pub(crate) fn distance(a: &str, b: &str) -> usize {
+pub fn distance(a: &str, b: &str) -> usize {
     let a: Vec<char> = a.chars().take(100).collect();
     let b: Vec<char> = b.chars().take(100).collect();
     let mut before_last = Vec::new();

@@ -5,6 +5,7 @@
 //! known.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::kind::{DURATION_MAX, Kind};
@@ -231,7 +232,29 @@ impl Setting for String {
     }
 
     fn spell(&self) -> Option<String> {
-        Some(self.clone())
+        Some(plain_or_quoted(self))
+    }
+}
+
+/// A text as a YAML file would spell it: plain where that can't be read as anything else, also inside a list.
+fn plain_or_quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./=-".contains(c);
+    let read_otherwise = ["null", "~"].contains(&text.to_lowercase().as_str()) || text.starts_with(['-', '=']);
+    if !text.is_empty() && text.chars().all(plain) && !read_otherwise {
+        return text.to_owned();
+    }
+    // Every text of JSON is one of YAML.
+    serde_json::Value::from(text).to_string()
+}
+
+impl Setting for PathBuf {
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        String::read(node, kind).map(Self::from)
+    }
+
+    fn spell(&self) -> Option<String> {
+        // Paths come from texts.
+        self.to_str().map(plain_or_quoted)
     }
 }
 
@@ -258,7 +281,8 @@ impl Setting for Vec<String> {
     }
 
     fn spell(&self) -> Option<String> {
-        Some(format!("[{}]", self.join(", ")))
+        let items: Vec<String> = self.iter().map(|item| plain_or_quoted(item)).collect();
+        Some(format!("[{}]", items.join(", ")))
     }
 }
 

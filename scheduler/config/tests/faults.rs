@@ -208,6 +208,95 @@ fn values_that_made_upstream_panic_or_idle_are_refused() {
     }
 }
 
+/// Values that are right alone and can't be so together.
+const MISFITS: &[(&str, &str)] = &[
+    (
+        "database:\n  db_pass: x\n  db_pass_file: /x\n",
+        "f.yaml:3: `database.db_pass_file`: `database.db_pass` is given too; keep one of them",
+    ),
+    (
+        "database:\n  sslmode: verify-ca\n",
+        "f.yaml:2: `database.sslmode`: verify-ca needs `database.ssl_root_cert`: any authority of the system would do \
+             otherwise, for any server; verify-full does without",
+    ),
+    (
+        "database:\n  ssl_root_cert: /x\n",
+        "f.yaml:2: `database.ssl_root_cert`: no certificate is looked at, since `database.sslmode` is prefer; it takes \
+             require, verify-ca or verify-full",
+    ),
+    (
+        "database:\n  ssl_cert: /x\n",
+        "f.yaml:2: `database.ssl_cert`: it needs `database.ssl_key`; a certificate and its key go together",
+    ),
+    (
+        "database:\n  ssl_key: /x\n",
+        "f.yaml:2: `database.ssl_key`: it needs `database.ssl_cert`; a certificate and its key go together",
+    ),
+    (
+        "database: {sslmode: disable, ssl_cert: /x, ssl_key: /x}",
+        "f.yaml:1: `database.ssl_cert`: it is shown over TLS only, and `database.sslmode` is disable",
+    ),
+];
+
+#[test]
+fn values_that_do_not_fit_together_are_faults_at_the_key_that_is_given() {
+    for (yaml, expected) in MISFITS {
+        assert_eq!(faults(yaml), *expected, "{yaml}");
+    }
+}
+
+#[test]
+fn misfits_stand_in_the_report_beside_other_faults_and_not_for_values_that_were_not_read() {
+    let text = "queue: {worker_threads: 0}\ndatabase:\n  sslmode: verify_ca\n  ssl_root_cert: /x\n  ssl_key: /x\n";
+    let report = faults(text);
+    let places: Vec<_> = report.lines().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, ["f.yaml:1", "f.yaml:3", "f.yaml:5"], "{report}");
+}
+
+#[test]
+fn a_later_source_can_mend_what_does_not_fit() {
+    let mut farm = Farm::new();
+    let authority = farm.write("ca.pem", "");
+    farm = farm.file(&format!("database: {{ssl_root_cert: {}}}", authority.display()));
+    assert!(farm.faults().contains("no certificate is looked at"));
+    let farm = farm.env("OPENSCHEDULER_DATABASE__SSLMODE", "verify-full");
+    assert_eq!(warnings(&farm.load()), [""; 0]);
+}
+
+#[test]
+fn what_works_otherwise_than_it_reads_is_a_warning() {
+    for (yaml, key, words) in [
+        ("logging: {path: /x}", "logging.path", "no file is written"),
+        ("queue: {cluster_saturated_sleep: 7s}", "queue.cluster_saturated_sleep", "cut to the 5s"),
+        ("database: {pool_size: 4}", "database.pool_size", "4 connections are fewer than the 6"),
+        ("queue: {stream: {cluster_buffer_size: 40}}", "database.pool_size", "fewer than the 43"),
+        ("scheduler: {drain_timeout: 3s}", "scheduler.drain_timeout", "an agent may take 15s to answer"),
+        ("rqd: {call_timeout: 30s}", "scheduler.drain_timeout", "35s"),
+        ("rqd: {max_channels: 9}", "rqd.max_channels", "256 launches"),
+    ] {
+        let loaded = Config::from_text("f.yaml", yaml).unwrap();
+        let [warning] = &loaded.warnings[..] else { panic!("{yaml}: {:?}", loaded.warnings) };
+        assert_eq!(warning.key.as_deref(), Some(key), "{yaml}");
+        assert!(warning.to_string().starts_with("f.yaml:1: ") && warning.message.contains(words), "{warning}");
+    }
+}
+
+#[test]
+fn every_file_that_the_configuration_names_must_be_readable() {
+    let farm = Farm::new().file(
+        "database:\n  sslmode: verify-full\n  db_pass_file: /nowhere/password\n  ssl_root_cert: /nowhere/ca.pem\n  \
+         ssl_cert: /nowhere/cert.pem\n  ssl_key: /nowhere/key.pem\n",
+    );
+    let report = farm.faults();
+    assert_eq!(report.lines().count(), 4, "{report}");
+    assert!(
+        report.starts_with(
+            "scheduler.yaml:3: `database.db_pass_file`: the file /nowhere/password can't be read: No such file"
+        ),
+        "{report}"
+    );
+}
+
 #[test]
 fn a_soft_memory_limit_above_the_hard_one_is_a_warning() {
     let loaded = Config::from_text("f.yaml", "queue: {frame_memory_soft_limit: 3}").unwrap();

@@ -7,7 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use cue_scheduler_config::{
-    Bytes, Config, FILE_VARIABLE, HOME_FILES, Kind, LogFilter, LogFormat, Overrides, Place, Strategy, Weights, keys,
+    Bytes, Config, FILE_VARIABLE, HOME_FILES, Kind, Loaded, LogFilter, LogFormat, Overrides, Place, Strategy, Weights,
+    keys,
 };
 use support::{Farm, warnings};
 
@@ -33,45 +34,8 @@ fn without_any_source_the_defaults_hold() {
 }
 
 #[test]
-fn a_file_with_the_keys_of_the_published_guide_loads() {
-    let loaded = Farm::new()
-        .file(
-            "
-logging:
-  level: info,sqlx=warn
-database:
-  pool_size: 20
-  db_host: your-postgres-host
-  db_name: cuebot
-  db_user: cuebot
-  db_pass: your_password
-  db_port: 5432
-rqd:
-  grpc_port: 8444
-  dry_run_mode: false # a comment
-queue:
-  monitor_interval: 5s
-  worker_threads: 4
-  dispatch_frames_per_layer_limit: 20
-  manual_tags_chunk_size: 100
-  hostname_tags_chunk_size: 300
-  cluster_reload_interval: 120s
-  host_candidate_attemps_per_layer: 10
-  job_back_off_duration: 300s
-  # empty_job_cycles_before_quiting: 10
-host_cache:
-  concurrent_groups: 3
-  memory_key_divisor: 2GiB
-  checkout_timeout: 12s
-  monitoring_interval: 1s
-  group_idle_timeout: 10800s
-scheduler:
-  # facility: spi
-  # ignore_tags:
-  # - deprecated_tag
-",
-        )
-        .load();
+fn a_file_as_the_published_guide_shows_it_loads_as_it_stands() {
+    let loaded = Farm::new().file(include_str!("fixtures/guide.yaml")).load();
     let config = &loaded.config;
     assert_eq!(config.logging.level.directives(), "info,sqlx=warn");
     assert_eq!(config.database.db_host, "your-postgres-host");
@@ -81,8 +45,8 @@ scheduler:
     assert_eq!(config.queue.hostname_tags_chunk_size, 300);
     assert_eq!(config.host_cache.group_idle_timeout, Duration::from_hours(3));
     assert_eq!(config.scheduler.facility, None);
-    let idle: Vec<_> = loaded.warnings.iter().filter_map(|w| w.key.clone()).collect();
-    assert_eq!(idle, ["host_cache.concurrent_groups", "host_cache.memory_key_divisor", "host_cache.checkout_timeout"]);
+    let keys: Vec<_> = loaded.warnings.iter().filter_map(|w| w.key.clone()).collect();
+    assert_eq!(keys, ["host_cache.checkout_timeout", "host_cache.concurrent_groups", "host_cache.memory_key_divisor"]);
 }
 
 #[test]
@@ -237,19 +201,74 @@ fn the_variable_may_leave_the_extension_out() {
 
 #[test]
 fn every_key_can_be_set_by_its_variable() {
-    const CANDIDATES: &str = "OPENSCHEDULER_QUEUE__HOST_BOOKING_STRATEGY__MAX_CANDIDATES";
     for key in keys() {
-        let name = format!("OPENSCHEDULER_{}", key.path.to_uppercase().replace('.', "__"));
+        let name = variable(&key.path);
+        let mut farm = Farm::new();
         let value = match &key.kind {
             Kind::Texts => "one,two".to_owned(),
+            Kind::Path => farm.write("file", "").display().to_string(),
             kind => kind.example(),
         };
-        let mut farm = Farm::new().env(&name, value);
-        if key.path.contains("weights.") {
-            // Weights belong to the scoring form, which needs this beside them.
-            farm = farm.env(CANDIDATES, "20");
+        farm = farm.env(&name, &value);
+        // What some keys can't be without: weights belong to a form, a certificate has a key, and both have their use.
+        let companions: &[(&str, &str)] = match key.path.as_str() {
+            path if path.contains("weights.") => &[("queue.host_booking_strategy.max_candidates", "20")],
+            "database.ssl_root_cert" => &[("database.sslmode", "verify-full")],
+            "database.ssl_cert" => &[("database.ssl_key", &value)],
+            "database.ssl_key" => &[("database.ssl_cert", &value)],
+            _ => &[],
+        };
+        for (path, value) in companions {
+            farm = farm.env(&variable(path), *value);
         }
         assert_eq!(farm.load().origin(&key.path), &Place::Environment(name.clone()), "{name}");
+    }
+}
+
+fn variable(path: &str) -> String {
+    format!("OPENSCHEDULER_{}", path.to_uppercase().replace('.', "__"))
+}
+
+#[test]
+fn the_usual_variable_sets_the_log_level_below_our_own_and_never_stops_the_program() {
+    let level = |farm: Farm| farm.load().config.logging.level.directives().to_owned();
+    let file = || Farm::new().file("logging: {level: warn}");
+    assert_eq!(level(file().env("RUST_LOG", "debug,scheduler=trace")), "debug,cue_scheduler=trace");
+    assert_eq!(level(file().env("RUST_LOG", "debug").env("OPENSCHEDULER_LOGGING__LEVEL", "error")), "error");
+    assert_eq!(level(file().env("RUST_LOG", " ")), "warn");
+    let loaded = file().env("RUST_LOG", "app[span]=debug").load();
+    assert_eq!(loaded.config.logging.level.directives(), "warn");
+    assert!(warnings(&loaded)[0].starts_with("environment variable RUST_LOG: it is not read"), "{loaded:?}");
+    let origin = Place::Environment("RUST_LOG".to_owned());
+    assert_eq!(file().env("RUST_LOG", "off").load().origin("logging.level"), &origin);
+}
+
+#[test]
+fn what_holds_can_be_written_down_and_read_again() {
+    const EVERYTHING: &str = "
+logging: {level: 'debug;sqlx=info', format: json, file_appender: yes, path: '/var/log/cue scheduler.log'}
+queue:
+  monitor_interval: 90s
+  selfish_services: ['arnold', 'a, b', 'say \"x\"', '-', '~', '#1', 'é: y']
+  mem_reserved_min: 1500MB
+  frame_memory_soft_limit: 1e0
+  host_booking_strategy: {max_candidates: 7, weights: {gpus: -0.5}}
+scheduler: {facility: 'null', drain_timeout: 1m 5s}
+rqd: {dry_run_mode: on}
+";
+    for text in ["", EVERYTHING] {
+        let loaded = Config::from_text("f.yaml", text).unwrap();
+        let shown = loaded.effective();
+        let lines = shown.iter().filter_map(|it| Some(format!("{}: {}\n", it.key.path, it.value.as_ref()?)));
+        let written: String = lines.collect();
+        let again = Config::from_text("again.yaml", &written).unwrap_or_else(|errors| panic!("{errors}\n{written}"));
+        let mut expected = loaded.config.clone();
+        // What a form comes down to is written, not how it was asked for.
+        expected.queue.host_booking_strategy = again.config.queue.host_booking_strategy.clone();
+        assert_eq!(again.config, expected, "{written}");
+        let strategy = |loaded: &Loaded| loaded.config.queue.host_booking_strategy.choice();
+        assert_eq!(strategy(&again), strategy(&loaded), "{written}");
+        assert!(!written.contains("db_pass:"), "{written}");
     }
 }
 

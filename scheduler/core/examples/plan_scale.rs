@@ -13,8 +13,11 @@ use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::domain::cap::{Budget, Cap};
 use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
 use cue_scheduler_core::domain::tag::{HostTag, TagKind};
+use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::planning::{Policy, plan};
-use cue_scheduler_core::snapshot::{Folder, FolderIx, Host, Job, JobIx, Layer, Snapshot, Subscription, SubscriptionIx};
+use cue_scheduler_core::snapshot::{
+    Folder, FolderIx, Given, Host, Job, JobIx, Layer, Snapshot, Subscription, SubscriptionIx,
+};
 
 const GIB: i64 = 1 << 20;
 const ROUNDS: usize = 5;
@@ -42,12 +45,12 @@ fn main() {
 
 fn policy() -> Policy {
     Policy {
-        core_saturation: true,
-        memory_saturation: false,
+        strategy: Strategy::Saturation(Saturation { cores: true, memory: false }),
         memory_stranded: Kb(2 * GIB),
         selfish_services: Vec::new(),
         frames_per_layer: None,
         hosts_per_layer: None,
+        jobs_per_show: None,
     }
 }
 
@@ -72,6 +75,7 @@ fn farm(hosts: usize, layers: usize, busy: bool) -> Snapshot {
             .map(|n| Subscription {
                 show: id(0, n).into(),
                 show_name: "show".into(),
+                alloc: "alloc".into(),
                 cores: Budget { cap: Cap::AtMost(i64::MAX), used: 0 },
             })
             .collect(),
@@ -172,5 +176,6 @@ fn layer(n: usize, hosts: usize, layers: usize, busy: bool) -> Layer {
         services: vec!["shell".into()],
         limits: Vec::new(),
         waiting: frames as u32,
+        given: Given::default(),
     }
 }

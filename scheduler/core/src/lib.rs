@@ -1,13 +1,15 @@
 //! Everything of cue-scheduler that decides, and nothing that waits.
 //!
 //! A pass of a pool is decided here: [`snapshot::Snapshot`] says what the pass saw, [`planning::plan`] decides what goes
-//! where, and [`reason::Reason`] says why the rest waits. No clock, no database, no network and no randomness: what
-//! depends on time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
+//! where, and [`reason::Reason`] says why the rest waits. What the database says to it is taken back into the snapshot by
+//! [`landing`], so that the rest can be planned anew. No clock, no database, no network and no randomness: what depends on
+//! time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
 
 pub mod cluster;
 pub mod domain;
 pub mod frame_set;
 mod host_index;
+pub mod landing;
 pub mod launch;
 pub mod planning;
 pub mod reason;

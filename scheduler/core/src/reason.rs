@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::amount::{Centicores, Frames, Gpus, Kb};
+use crate::domain::amount::{Centicores, Frames, Gpus, Hosts, Kb};
 
 /// The kind of an obstacle: the first met in the order of the planner's questions, then what became of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -193,6 +193,8 @@ pub enum Bound {
     Frames(u32),
     /// Hosts: `queue.host_candidate_attempts_per_layer`.
     Hosts(u32),
+    /// Jobs of the show: `queue.max_jobs_per_cluster_pass`.
+    Jobs(u32),
 }
 
 /// Why a layer's next frame was not booked in a pass, in numbers.
@@ -211,6 +213,12 @@ pub enum Obstacle {
         name: Arc<str>,
         frames: Full<Frames>,
     },
+    /// The fullest of the layer's limits, where it counts hosts: no further host may run frames under it.
+    HostLimit {
+        /// The limit's name.
+        name: Arc<str>,
+        hosts: Full<Hosts>,
+    },
     NoHostWithTag {
         /// Hosts of the pool that may be booked.
         hosts: u32,
@@ -218,6 +226,8 @@ pub enum Obstacle {
     NoHostWithOs {
         /// Hosts with one of the tags.
         hosts: u32,
+        /// What the job asks for.
+        os: Arc<str>,
     },
     NoHostForUnthreaded {
         /// Hosts with one of the tags and the operating system, all of mode All.
@@ -262,7 +272,7 @@ impl Obstacle {
             Self::FolderGpus(_) => Reason::FolderGpus,
             Self::JobCores(_) => Reason::JobCores,
             Self::JobGpus(_) => Reason::JobGpus,
-            Self::Limit { .. } => Reason::Limit,
+            Self::Limit { .. } | Self::HostLimit { .. } => Reason::Limit,
             Self::NoHostWithTag { .. } => Reason::NoHostWithTag,
             Self::NoHostWithOs { .. } => Reason::NoHostWithOs,
             Self::NoHostForUnthreaded { .. } => Reason::NoHostForUnthreaded,

@@ -3,11 +3,12 @@
 //! A snapshot is a hint. It is read without locks and may be old when the plan lands; the booking transaction decides.
 //! Things refer to each other by position ([`JobIx`] and its like), so that planning moves numbers and not texts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
 use crate::domain::cap::Budget;
-use crate::domain::id::{FolderId, HostId, JobId, LayerId, LimitId, ShowId};
+use crate::domain::id::{AllocId, FolderId, HostId, JobId, LayerId, LimitId, ShowId};
 use crate::domain::request::{CoreRequest, ThreadMode};
 use crate::domain::tag::HostTag;
 
@@ -68,6 +69,8 @@ pub struct Subscription {
     pub show: ShowId,
     /// Its name.
     pub show_name: Arc<str>,
+    /// The allocation.
+    pub alloc: AllocId,
     /// Burst in centicores, and what is booked.
     pub cores: Budget,
 }
@@ -83,15 +86,26 @@ pub struct Folder {
     pub gpus: Budget,
 }
 
-/// A farm-wide limit of running frames.
+/// A farm-wide limit of what runs.
 #[derive(Clone, Debug)]
 pub struct Limit {
     /// The limit.
     pub id: LimitId,
     /// Its name.
     pub name: Arc<str>,
-    /// Maximum of running frames, and how many run.
-    pub frames: Budget,
+    /// The maximum, and how much runs.
+    pub running: Budget,
+    /// What of it is counted.
+    pub counted: Counted,
+}
+
+/// What a limit counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Running frames.
+    Frames,
+    /// Hosts on which frames run, each once; these are they, in whatever pool.
+    Hosts(BTreeSet<HostId>),
 }
 
 /// A job with waiting work.
@@ -147,8 +161,19 @@ pub struct Layer {
     pub services: Vec<Arc<str>>,
     /// Limits, all of which must have room.
     pub limits: Vec<LimitIx>,
-    /// Frames in state WAITING.
+    /// Frames in state WAITING that can be launched.
     pub waiting: u32,
+    /// What it was given in this pass already.
+    pub given: Given,
+}
+
+/// What a layer was given in earlier rounds of a pass, which its bounds count too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// Frames booked.
+    pub frames: u32,
+    /// Hosts tried.
+    pub hosts: u32,
 }
 
 /// A host that may be booked.

@@ -9,10 +9,13 @@ use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
 use crate::domain::cap::{Budget, Cap};
 use crate::domain::request::{CoreRequest, ThreadMode};
 use crate::domain::tag::{HostTag, TagKind};
+use crate::planning::epvm::{Epvm, Weights};
+use crate::planning::score::{self, Saturation};
 use crate::planning::{Plan, Policy, Violation, check, plan};
 use crate::reason::{Obstacle, Reason};
 use crate::snapshot::{
-    Folder, FolderIx, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
+    Counted, Folder, FolderIx, Given, Host, Job, JobIx, Layer, LayerIx, Limit, LimitIx, Snapshot, Subscription,
+    SubscriptionIx,
 };
 
 pub const GIB: i64 = 1 << 20;
@@ -24,12 +27,24 @@ pub fn at_most(most: i64) -> Budget {
 
 pub fn policy() -> Policy {
     Policy {
-        core_saturation: true,
-        memory_saturation: false,
+        strategy: score::Strategy::Saturation(Saturation { cores: true, memory: false }),
         memory_stranded: Kb(2 * GIB),
         selfish_services: vec!["selfish".to_owned()],
         frames_per_layer: None,
         hosts_per_layer: None,
+        jobs_per_show: None,
+    }
+}
+
+/// The weights that hold where the file sets none.
+pub fn weights() -> Weights {
+    Weights {
+        cores: 1.0,
+        memory: 1.0,
+        gpus: 2.0,
+        gpu_memory: 1.0,
+        gpu_count_reservation: 2.0,
+        gpu_memory_reservation: 2.0,
     }
 }
 
@@ -47,6 +62,7 @@ impl Farm {
             subscriptions: vec![Subscription {
                 show: "show".into(),
                 show_name: "show".into(),
+                alloc: "alloc".into(),
                 cores: at_most(i64::MAX),
             }],
             folders: vec![Folder { id: "folder".into(), cores: NO_CAP, gpus: NO_CAP }],
@@ -107,12 +123,14 @@ impl Farm {
             services: vec!["shell".into()],
             limits: Vec::new(),
             waiting: frames,
+            given: Given::default(),
         });
         self.0.layers.last_mut().unwrap()
     }
 
     pub fn limit(&mut self, name: &str, most: i64) -> LimitIx {
-        self.0.limits.push(Limit { id: name.into(), name: name.into(), frames: at_most(most) });
+        let (running, counted) = (at_most(most), Counted::Frames);
+        self.0.limits.push(Limit { id: name.into(), name: name.into(), running, counted });
         LimitIx(self.0.limits.len() as u32 - 1)
     }
 
@@ -182,7 +200,11 @@ pub fn applied(snapshot: &Snapshot, plan: &Plan) -> Snapshot {
         layer.waiting -= p.frames;
         let limits: std::collections::BTreeSet<_> = layer.limits.iter().copied().collect();
         for limit in limits {
-            after.limits[limit.0 as usize].frames.used += n;
+            let limit = &mut after.limits[limit.0 as usize];
+            limit.running.used += match &mut limit.counted {
+                Counted::Frames => n,
+                Counted::Hosts(hosts) => i64::from(hosts.insert(after.hosts[p.host.0 as usize].id.clone())),
+            };
         }
         let job = &mut after.jobs[layer.job.0 as usize];
         let folder = &mut after.folders[job.folder.0 as usize];
@@ -368,13 +390,14 @@ fn some_layer() -> impl Strategy<Value = Layer> {
                 services: vec![service.into()],
                 limits: limits.into_iter().map(LimitIx).collect(),
                 waiting,
+                given: Given::default(),
             },
         )
 }
 
-fn limit(at: usize, frames: Budget) -> Limit {
+fn limit(at: usize, running: Budget) -> Limit {
     let id = format!("limit-{at}");
-    Limit { id: id.as_str().into(), name: id.as_str().into(), frames }
+    Limit { id: id.as_str().into(), name: id.as_str().into(), running, counted: Counted::Frames }
 }
 
 /// A small farm in any state: caps of every kind, busy hosts, absurd amounts.
@@ -386,12 +409,19 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
     let layers = prop::collection::vec(some_layer(), 0..14);
     let hosts = prop::collection::vec(some_host(), 0..12);
     let paused = prop::collection::vec(some_host(), 0..3);
-    (subscriptions, folders, limits, jobs, layers, hosts, paused).prop_map(
-        |(subscriptions, folders, limits, jobs, layers, hosts, paused)| {
+    // By limit that counts hosts: those that hold a seat.
+    let seats = prop::collection::vec(prop::option::weighted(0.4, prop::collection::vec(0..14_usize, 0..3)), 3);
+    (subscriptions, folders, limits, jobs, layers, hosts, paused, seats).prop_map(
+        |(subscriptions, folders, limits, jobs, layers, hosts, paused, seats)| {
             let mut snapshot = Snapshot {
                 subscriptions: subscriptions
                     .into_iter()
-                    .map(|cores| Subscription { show: "show".into(), show_name: "show".into(), cores })
+                    .map(|cores| Subscription {
+                        show: "show".into(),
+                        show_name: "show".into(),
+                        alloc: "alloc".into(),
+                        cores,
+                    })
                     .collect(),
                 folders: folders.into_iter().map(|(cores, gpus)| Folder { id: "folder".into(), cores, gpus }).collect(),
                 limits: (0..).zip(limits).map(|(at, frames)| limit(at, frames)).collect(),
@@ -405,6 +435,12 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
                 host.id = format!("{}-{at}", host.id).as_str().into();
                 host.name = host.id.as_str().into();
             }
+            for (limit, seats) in snapshot.limits.iter_mut().zip(seats) {
+                if let Some(seats) = seats {
+                    let holders = seats.iter().filter_map(|at| snapshot.hosts.get(*at)).map(|host| host.id.clone());
+                    limit.counted = Counted::Hosts(holders.collect());
+                }
+            }
             for (at, job) in snapshot.jobs.iter_mut().enumerate() {
                 job.id = format!("{}-{at}", job.id).as_str().into();
             }
@@ -416,20 +452,28 @@ pub fn any_farm() -> impl Strategy<Value = Snapshot> {
     )
 }
 
+pub fn any_strategy() -> impl Strategy<Value = score::Strategy> {
+    let saturation = (any::<bool>(), any::<bool>())
+        .prop_map(|(cores, memory)| score::Strategy::Saturation(Saturation { cores, memory }));
+    let epvm =
+        (0..15_u32).prop_map(|max_candidates| score::Strategy::Epvm(Epvm { max_candidates, weights: weights() }));
+    prop_oneof![2 => saturation, 1 => epvm]
+}
+
 pub fn any_policy() -> impl Strategy<Value = Policy> {
     (
-        any::<bool>(),
-        any::<bool>(),
+        any_strategy(),
         0..5_i64,
         prop::option::weighted(0.2, 0..10_u32),
         prop::option::weighted(0.2, 0..4_u32),
+        prop::option::weighted(0.2, 0..4_u32),
     )
-        .prop_map(|(cores, memory, stranded, frames_per_layer, hosts_per_layer)| Policy {
-            core_saturation: cores,
-            memory_saturation: memory,
+        .prop_map(|(strategy, stranded, frames_per_layer, hosts_per_layer, jobs_per_show)| Policy {
+            strategy,
             memory_stranded: Kb(stranded * GIB),
             frames_per_layer,
             hosts_per_layer,
+            jobs_per_show,
             ..policy()
         })
 }

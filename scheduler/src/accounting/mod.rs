@@ -9,8 +9,15 @@
 //! what is still different. Whoever changes procs and counters meanwhile has either committed both before the sum began, or
 //! waits for the lock and then adds to what was written: there is no third case, so what is written is exact. One table a
 //! transaction, its rows sorted as everybody sorts them: no cycle of waits can run through here.
+//!
+//! The Cuebot that leaves counters alone announces its releases instead. [`listen()`] hears them, where they are sent, and what
+//! they name is set right within a second or two; nothing rests on that either.
 
-use std::collections::{BTreeMap, HashMap};
+mod dirty;
+mod listener;
+mod notice;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use tokio::time::MissedTickBehavior;
@@ -20,6 +27,11 @@ use crate::store::accounting::CounterTable;
 use crate::store::booking::CounterColumns;
 use crate::store::retry::pause;
 use crate::store::{Store, StoreError};
+use dirty::Marks;
+
+pub use dirty::Dirty;
+pub use listener::listen;
+pub use notice::Released;
 
 /// How long the counters of a show are kept right after it left our hands: Cuebots remember the flag for 30 s, and until
 /// then release its procs as if it were managed.
@@ -27,6 +39,9 @@ const AFTERCARE: Duration = Duration::from_mins(1);
 
 /// Rows of one transaction. A booking of the same show waits for as long as its sums take.
 const ROWS: usize = 20;
+
+/// How long marks are gathered. A farm's releases come in crowds, and share their rows.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// How often a transaction is repeated whose rows were locked. What is left after that is left to the next reconcile.
 const RETRIES: u32 = 5;
@@ -54,19 +69,39 @@ impl Correction {
 
 /// Hears what reconciles did.
 pub trait Observer: Send + Sync {
+    /// Cuebot announced something: `release`, `cap`, or `malformed` for what can't be read.
+    fn noticed(&self, kind: &'static str);
+
     /// A reconcile ended, after `took`.
     fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration);
 }
 
-/// Reconciles every `period` until `stop`; what has begun then ends by itself.
-pub async fn run(store: Store, period: Duration, observer: &dyn Observer, stop: CancellationToken) {
+/// Reconciles every `period`, and what is marked dirty soon after, until `stop`; what has begun then ends by itself.
+pub async fn run(store: Store, period: Duration, dirty: &Dirty, observer: &dyn Observer, stop: CancellationToken) {
     let mut accounting = Accounting::default();
     let mut ticks = tokio::time::interval(period);
     // After a slow reconcile the missed ones would run back to back, under the load that made it slow.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+    loop {
+        let marks = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {
+                // All is compared, what is marked too.
+                dirty.take();
+                Marks::All
+            }
+            () = dirty.marked() => {
+                stop.run_until_cancelled(tokio::time::sleep(GATHER)).await;
+                dirty.take()
+            }
+        };
         let began = Instant::now();
-        let result = accounting.reconcile(&store).await;
+        let result = match &marks {
+            Marks::None => continue,
+            Marks::Some(released) => accounting.reconcile_marked(&store, released).await,
+            Marks::All => accounting.reconcile(&store).await,
+        };
         observer.reconciled(&result, began.elapsed());
     }
 }
@@ -89,19 +124,45 @@ impl Accounting {
         if shows.is_empty() {
             return Ok(Vec::new());
         }
-        let mut rows: BTreeMap<CounterTable, Vec<String>> = BTreeMap::new();
-        for (table, key) in store.differing_counters(&shows).await? {
-            rows.entry(table).or_default().push(key);
-        }
-        let mut corrections = Vec::new();
-        for (table, mut keys) in rows {
-            keys.sort_unstable();
-            for keys in keys.chunks(ROWS) {
-                corrections.extend(correct(store, table, keys).await?);
-            }
-        }
-        Ok(corrections)
+        set_right(store, store.differing_counters(&shows).await?).await
     }
+
+    /// Sets right what released procs counted in; answers what it changed. Shows that were not managed at the last reconcile are
+    /// left alone.
+    pub async fn reconcile_marked(
+        &mut self,
+        store: &Store,
+        released: &HashSet<Released>,
+    ) -> Result<Vec<Correction>, StoreError> {
+        let ours: Vec<&Released> = released.iter().filter(|one| self.shows.contains_key(&one.show)).collect();
+        let pairs = |other: fn(&Released) -> &str| -> Vec<(&str, &str)> {
+            let pairs: BTreeSet<_> = ours.iter().map(|one| (one.show.as_str(), other(one))).collect();
+            pairs.into_iter().collect()
+        };
+        let mut rows = store.counters_of(&pairs(|one| &one.alloc), &pairs(|one| &one.department)).await?;
+        for one in ours {
+            rows.push((CounterTable::Layer, one.layer.clone()));
+            rows.push((CounterTable::Job, one.job.clone()));
+            rows.push((CounterTable::Folder, one.folder.clone()));
+        }
+        set_right(store, rows).await
+    }
+}
+
+/// Sets rows right, a few of one table at a time, the tables in their order.
+async fn set_right(store: &Store, rows: Vec<(CounterTable, String)>) -> Result<Vec<Correction>, StoreError> {
+    let mut keys_of: BTreeMap<CounterTable, BTreeSet<String>> = BTreeMap::new();
+    for (table, key) in rows {
+        keys_of.entry(table).or_default().insert(key);
+    }
+    let mut corrections = Vec::new();
+    for (table, keys) in keys_of {
+        let keys: Vec<String> = keys.into_iter().collect();
+        for keys in keys.chunks(ROWS) {
+            corrections.extend(correct(store, table, keys).await?);
+        }
+    }
+    Ok(corrections)
 }
 
 /// Sets some rows of a table right, in one transaction that is repeated when it waited too long for a lock.

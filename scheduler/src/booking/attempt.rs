@@ -1,18 +1,20 @@
 //! One booking transaction, step by step.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cue_scheduler_core::domain::cap::{Budget, Cap};
-use cue_scheduler_core::domain::id::{FrameId, LimitId, ProcId};
+use cue_scheduler_core::domain::id::{FrameId, ProcId};
+use cue_scheduler_core::landing::{Landed, Truth};
 use cue_scheduler_core::launch::{Booking, Hold};
 use cue_scheduler_core::run_frame::{FrameRef, RunFrame};
 use uuid::Uuid;
 
 use super::chunk::{Chunk, Slot};
-use super::refusal::{Refusal, Refusals};
+use super::limits::under_limits;
+use super::refusal::{Found, Refusal};
 use super::resources::{Held, distinct};
-use super::{Booked, BookingSettings};
+use super::{Booked, BookingSettings, Rejected};
+use crate::engine::chain;
 use crate::launch::clock;
 use crate::store::booking::{BookingTx, ProcColumns, StartColumns, saturate};
 use crate::store::{Store, StoreError};
@@ -26,8 +28,8 @@ pub(super) enum Attempt {
 }
 
 /// A frame with its room, on its way through the transaction.
-struct Candidate {
-    slot: Slot,
+pub(super) struct Candidate {
+    pub(super) slot: Slot,
     frame: FrameRef,
     proc: ProcId,
     run_frame: RunFrame,
@@ -46,14 +48,14 @@ pub(super) async fn attempt(
     // fixed time, and whoever looks for bookings left behind counts that time from there.
     let committed_at = clock::now();
     let mut tx = store.begin().await?;
-    let mut refusals = Refusals::default();
+    let mut found = Found::default();
 
-    let claimed = claim(&mut tx, chunk, settings, &mut refusals).await?;
-    let mut candidates = under_limits(&mut tx, chunk, claimed, &mut refusals).await?;
-    start(&mut tx, chunk, &mut candidates, &mut refusals).await?;
+    let claimed = claim(&mut tx, chunk, settings, &mut found).await?;
+    let mut candidates = under_limits(&mut tx, chunk, claimed, &mut found).await?;
+    start(&mut tx, chunk, &mut candidates, &mut found).await?;
     if candidates.is_empty() {
         tx.roll_back().await?;
-        booked.refusals.merge(&refusals);
+        booked.learn(found);
         return Ok(Attempt::Committed);
     }
 
@@ -61,8 +63,9 @@ pub(super) async fn attempt(
     let elsewhere = insert_procs(&mut tx, chunk, &candidates, settings).await?;
     if !elsewhere.is_empty() {
         tx.roll_back().await?;
-        booked.refusals.merge(&refusals);
-        booked.refusals.add(Refusal::ProcExists, elsewhere.len());
+        // No truth of its own: where no other frame takes the room, the next attempt says so.
+        found.refusals.add(Refusal::ProcExists, elsewhere.len());
+        booked.learn(found);
         chunk.forget(&elsewhere);
         chunk.slots = slots;
         return Ok(Attempt::Refused);
@@ -70,21 +73,30 @@ pub(super) async fn attempt(
 
     let mut resources = Held::lock(&mut tx, chunk, &slots).await?;
     booked.healed += resources.heal(&mut tx).await?;
-    let admitted = resources.admitted(&mut refusals);
+    let admitted = resources.admitted(&mut found);
     if admitted.len() < slots.len() {
         tx.roll_back().await?;
-        booked.refusals.merge(&refusals);
+        booked.learn(found);
         chunk.slots = admitted;
         return Ok(Attempt::Refused);
     }
-    tx.apply(chunk.show.as_str(), &resources.taken()).await?;
+    let taken = resources.taken();
+    tx.apply(chunk.show.as_str(), &taken).await?;
+    if settings.take_reported_memory {
+        tx.take_reported_memory(&taken).await?;
+    }
 
     if let Err(error) = tx.commit().await
         && (!error.is_unanswered() || !settle_commit(store, &mut candidates).await?)
     {
         return Err(error);
     }
-    booked.refusals.merge(&refusals);
+    booked.learn(found);
+    booked.landed.extend(candidates.iter().map(|candidate| Landed {
+        layer: chunk.layers[candidate.slot.layer].id.clone(),
+        host: chunk.hosts[candidate.slot.host].id.clone(),
+        size: candidate.slot.size,
+    }));
     booked.bookings.extend(candidates.into_iter().map(|candidate| {
         let host = &chunk.hosts[candidate.slot.host];
         let hold = Hold {
@@ -107,12 +119,9 @@ async fn claim(
     tx: &mut BookingTx,
     chunk: &Chunk,
     settings: BookingSettings,
-    refusals: &mut Refusals,
+    found: &mut Found,
 ) -> Result<Vec<Candidate>, StoreError> {
-    let mut wanted = vec![0_i32; chunk.layers.len()];
-    for slot in &chunk.slots {
-        wanted[slot.layer] += 1;
-    }
+    let wanted = chunk.wanted();
     let (mut of_layer, mut ids) = (Vec::new(), Vec::new());
     for (at, layer) in chunk.layers.iter().enumerate().filter(|(at, _)| wanted[*at] > 0) {
         for candidate in &layer.candidates {
@@ -121,7 +130,7 @@ async fn claim(
         }
     }
     let asked: Vec<i32> = (0..chunk.layers.len() as i32).filter(|at| wanted[*at as usize] > 0).collect();
-    let counts: Vec<i32> = asked.iter().map(|at| wanted[*at as usize]).collect();
+    let counts: Vec<i32> = asked.iter().map(|at| wanted[*at as usize] as i32).collect();
     let mut versions: HashMap<String, Option<i32>> = HashMap::new();
     for row in tx.claim(&of_layer, &ids, &asked, &counts).await? {
         versions.insert(row.pk_frame, row.int_version);
@@ -142,7 +151,7 @@ async fn claim(
     let mut candidates = Vec::with_capacity(chunk.slots.len());
     for slot in &chunk.slots {
         let Some(frame) = free[slot.layer].next() else {
-            refusals.add(Refusal::FrameTaken, 1);
+            found.gone(Refusal::FrameTaken, &chunk.layers[slot.layer].id, 1);
             continue;
         };
         let proc = ProcId::from(Uuid::new_v4().to_string());
@@ -152,48 +161,11 @@ async fn claim(
             Ok(run_frame) => candidates.push(Candidate { slot: *slot, frame, proc, run_frame, started: 0 }),
             Err(error) => {
                 tracing::debug!(frame.id = %frame.id, "frame {} can't be launched: {error}", frame.name);
-                refusals.add(Refusal::FrameUnbuildable, 1);
+                found.gone(Refusal::FrameUnbuildable, &chunk.layers[slot.layer].id, 1);
             }
         }
     }
     Ok(candidates)
-}
-
-/// Step 2: drops what the limits have no room for. All of a layer's limits must have room.
-async fn under_limits(
-    tx: &mut BookingTx,
-    chunk: &Chunk,
-    candidates: Vec<Candidate>,
-    refusals: &mut Refusals,
-) -> Result<Vec<Candidate>, StoreError> {
-    let mut limits: Vec<&LimitId> =
-        candidates.iter().flat_map(|candidate| &chunk.layers[candidate.slot.layer].limits).collect();
-    limits.sort_unstable();
-    limits.dedup();
-    if limits.is_empty() {
-        return Ok(candidates);
-    }
-    let ids: Vec<&str> = limits.iter().map(|limit| limit.as_str()).collect();
-    let mut room: HashMap<LimitId, Budget> = HashMap::new();
-    for (id, max, running) in tx.lock_limits(&ids).await? {
-        room.insert(LimitId::from(id), Budget { cap: Cap::of_limit(max), used: running });
-    }
-    let mut kept = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
-        let limits = &chunk.layers[candidate.slot.layer].limits;
-        // A limit that has vanished limits nothing.
-        if limits.iter().all(|limit| room.get(limit).is_none_or(|budget| budget.allows(1))) {
-            for limit in limits {
-                if let Some(budget) = room.get_mut(limit) {
-                    budget.used += 1;
-                }
-            }
-            kept.push(candidate);
-        } else {
-            refusals.add(Refusal::Limit, 1);
-        }
-    }
-    Ok(kept)
 }
 
 /// Steps 3 and 4: starts frames, with the rows of their counts locked first; what was not started leaves the plan.
@@ -201,7 +173,7 @@ async fn start(
     tx: &mut BookingTx,
     chunk: &Chunk,
     candidates: &mut Vec<Candidate>,
-    refusals: &mut Refusals,
+    found: &mut Found,
 ) -> Result<(), StoreError> {
     if candidates.is_empty() {
         return Ok(());
@@ -224,10 +196,11 @@ async fn start(
     if started.len() < candidates.len() {
         let missing: Vec<&str> = columns.frame.iter().copied().filter(|id| !started.contains_key(*id)).collect();
         let causes = tx.why_not_started(&missing).await?;
-        for (_, cause) in &causes {
-            refusals.add(Refusal::of_cause(cause), 1);
+        let causes: HashMap<&str, &str> = causes.iter().map(|(frame, cause)| (&**frame, &**cause)).collect();
+        for candidate in candidates.iter().filter(|candidate| !started.contains_key(candidate.frame.id.as_str())) {
+            let cause = causes.get(candidate.frame.id.as_str()).copied().map_or(Refusal::FrameTaken, Refusal::of_cause);
+            not_started(chunk, candidate.slot, &candidate.frame, cause, found);
         }
-        refusals.add(Refusal::FrameTaken, missing.len() - causes.len());
     }
     candidates.retain_mut(|candidate| match started.get(candidate.frame.id.as_str()) {
         Some(version) => {
@@ -237,6 +210,24 @@ async fn start(
         None => false,
     });
     Ok(())
+}
+
+/// What it means for the rest of the plan that a frame was not started.
+fn not_started(chunk: &Chunk, slot: Slot, frame: &FrameRef, cause: Refusal, found: &mut Found) {
+    let layer = &chunk.layers[slot.layer];
+    if cause == Refusal::FrameWornOut {
+        let FrameRef { id, name, .. } = frame;
+        tracing::warn!(frame.id = %id, "frame {name} can't be started: its version or its count of retries is at its end");
+        found.rejected.push(Rejected::Frame(id.clone()));
+    }
+    let truth = match cause {
+        Refusal::JobPaused | Refusal::JobNotPending => Truth::JobOut(layer.job.clone()),
+        Refusal::StartAfter => Truth::LayerOut(layer.id.clone()),
+        Refusal::ShowNotManaged => Truth::ShowOut(chunk.show.clone()),
+        _ => Truth::FramesGone { layer: layer.id.clone(), frames: 1 },
+    };
+    found.refusals.add(cause, 1);
+    found.truths.push(truth);
 }
 
 /// Step 5: inserts the procs; answers the frames that another proc still holds.
@@ -267,9 +258,26 @@ async fn insert_procs(
 
 /// After a commit without an answer: asks on another connection which procs exist, and keeps those candidates. A transaction
 /// is whole, so it is all or none. `false`: nothing was committed.
+///
+/// It asks until it is answered, however long the database is gone: if it gave up, frames that were committed would run nowhere
+/// and be taken for running. What turns out to be committed too long ago to be launched is settled by the launch protocol.
 async fn settle_commit(store: &Store, candidates: &mut Vec<Candidate>) -> Result<bool, StoreError> {
+    const PAUSE_MAX: Duration = Duration::from_secs(2);
     let procs: Vec<&str> = candidates.iter().map(|candidate| candidate.proc.as_str()).collect();
-    let existing: HashSet<String> = store.existing_procs(&procs).await?.into_iter().collect();
+    let mut pause = Duration::from_millis(100);
+    let existing = loop {
+        match store.existing_procs(&procs).await {
+            Ok(existing) => break existing,
+            Err(error) if error.is_closed() => return Err(error),
+            Err(error) => {
+                let (frames, error) = (procs.len(), chain(&error));
+                tracing::warn!("{frames} bookings may be committed, and are asked about again in {pause:?}: {error}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
+        }
+    };
+    let existing: HashSet<String> = existing.into_iter().collect();
     candidates.retain(|candidate| existing.contains(candidate.proc.as_str()));
     Ok(!candidates.is_empty())
 }

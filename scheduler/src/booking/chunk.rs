@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{FrameId, HostId, JobId, LayerId, LimitId, ShowId};
+use cue_scheduler_core::domain::id::{AllocId, FrameId, HostId, JobId, LayerId, LimitId, ShowId};
 use cue_scheduler_core::run_frame::{FrameRef, LaunchTemplate};
 
 /// What one transaction is asked to book.
@@ -17,6 +17,9 @@ pub struct Chunk {
     pub show: ShowId,
     /// Its name.
     pub show_name: Arc<str>,
+    /// The allocation of the pool. A host that has moved to another one is not booked: its tags, on which the plan rests,
+    /// may have changed with it.
+    pub alloc: AllocId,
     /// The layers.
     pub layers: Vec<ChunkLayer>,
     /// The hosts.
@@ -63,6 +66,15 @@ pub struct Slot {
 }
 
 impl Chunk {
+    /// How many slots each layer has.
+    pub(super) fn wanted(&self) -> Vec<u32> {
+        let mut wanted = vec![0; self.layers.len()];
+        for slot in &self.slots {
+            wanted[slot.layer] += 1;
+        }
+        wanted
+    }
+
     /// Takes frames out of what may be claimed.
     pub(super) fn forget(&mut self, frames: &HashSet<FrameId>) {
         for layer in &mut self.layers {

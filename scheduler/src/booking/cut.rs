@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::{Placement, Plan};
-use cue_scheduler_core::run_frame::LaunchTemplate;
+use cue_scheduler_core::run_frame::{FrameRef, LaunchTemplate};
 use cue_scheduler_core::snapshot::{HostIx, JobIx, LayerIx, Snapshot, SubscriptionIx};
 
 use super::chunk::{Chunk, ChunkHost, ChunkLayer, Slot};
@@ -38,11 +38,13 @@ pub struct Cut {
     pub frames: HashMap<FrameId, Known>,
     /// Placed layers that can't be launched as they are written.
     pub unlaunchable: BTreeSet<LayerIx>,
-    /// Frames that were planned where the layer's window had no more.
-    pub missing: usize,
+    /// By layer: frames that can't, though others of it can.
+    pub unbuildable: BTreeMap<LayerIx, Vec<FrameId>>,
+    /// By layer: frames that were planned where its window had no more.
+    pub missing: BTreeMap<LayerIx, usize>,
 }
 
-/// What metrics want to know of a frame.
+/// What metrics and the log want to know of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// Its layer.
@@ -132,8 +134,17 @@ impl Cutter<'_> {
         let matching = tags.iter().filter(|tag| layer.tags.contains(&tag.name)).map(|tag| tag.kind);
         let kind = matching.min().unwrap_or(TagKind::Alloc);
         // What can't be built is never claimed, so a bad frame doesn't stand in the way of the next ones.
-        let frames: Vec<&WaitingFrame> =
-            window.iter().filter(|waiting| template.check(&waiting.frame).is_ok()).collect();
+        let mut frames: Vec<&WaitingFrame> = Vec::with_capacity(window.len());
+        for waiting in window {
+            match template.check(&waiting.frame) {
+                Ok(()) => frames.push(waiting),
+                Err(error) => {
+                    let FrameRef { id, name, .. } = &waiting.frame;
+                    tracing::warn!(frame.id = %id, layer.id = %layer.id, "frame {name} is left alone for a while: {error}");
+                    self.cut.unbuildable.entry(placement.layer).or_default().push(id.clone());
+                }
+            }
+        }
         for waiting in &frames {
             let WaitingFrame { waited, read_at, .. } = **waiting;
             let known = Known { layer: placement.layer, waited, read_at, kind };
@@ -149,7 +160,9 @@ impl Cutter<'_> {
         let Some(offer) = self.layers.get_mut(&placement.layer) else { return 0 };
         let frames = planned.min(offer.frames.len() - offer.slots);
         offer.slots += frames;
-        self.cut.missing = self.cut.missing.saturating_add(planned - frames);
+        if frames < planned {
+            *self.cut.missing.entry(placement.layer).or_default() += planned - frames;
+        }
         frames
     }
 
@@ -160,6 +173,7 @@ impl Cutter<'_> {
         let mut chunk = Chunk {
             show: right.show.clone(),
             show_name: right.show_name.clone(),
+            alloc: right.alloc.clone(),
             layers: Vec::new(),
             hosts: Vec::new(),
             slots: Vec::with_capacity(open.slots.len()),
@@ -202,8 +216,8 @@ mod tests {
     use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
     use cue_scheduler_core::domain::cap::{Budget, Cap};
     use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
-    use cue_scheduler_core::run_frame::{FrameRef, LaunchSource};
-    use cue_scheduler_core::snapshot::{Folder, FolderIx, Host, Job, Layer, Subscription};
+    use cue_scheduler_core::run_frame::LaunchSource;
+    use cue_scheduler_core::snapshot::{Folder, FolderIx, Given, Host, Job, Layer, Subscription};
 
     use super::*;
 
@@ -211,7 +225,12 @@ mod tests {
     fn farm(frames: &[u32]) -> (Snapshot, Plan, Launchable) {
         let free = Budget { cap: Cap::Unlimited, used: 0 };
         let mut snapshot = Snapshot {
-            subscriptions: vec![Subscription { show: "s".into(), show_name: "show".into(), cores: free }],
+            subscriptions: vec![Subscription {
+                show: "s".into(),
+                show_name: "show".into(),
+                alloc: "a".into(),
+                cores: free,
+            }],
             folders: vec![Folder { id: "f".into(), cores: free, gpus: free }],
             hosts: vec![Host {
                 id: "h".into(),
@@ -254,9 +273,10 @@ mod tests {
                 services: Vec::new(),
                 limits: Vec::new(),
                 waiting: *frames,
+                given: Given::default(),
             });
             let size = Resources { cores: Centicores::CORE, ..Resources::default() };
-            plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames });
+            plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames, score: None });
             let window = (1..=*frames + 3).map(|number| WaitingFrame {
                 frame: FrameRef {
                     id: format!("{job}-{number}").into(),
@@ -333,7 +353,7 @@ mod tests {
         plan.placements[0].frames = u32::MAX;
         let cut = cut(&snapshot, &plan, &launchable, 100);
         assert_eq!(sizes(&cut), [8 + 2]);
-        assert_eq!(cut.missing, u32::MAX as usize - 8);
+        assert_eq!(cut.missing, BTreeMap::from([(LayerIx(0), u32::MAX as usize - 8)]));
     }
 
     #[test]
@@ -344,5 +364,6 @@ mod tests {
         }
         let cut = cut(&snapshot, &plan, &launchable, 100);
         assert_eq!(cut.chunks[0].layers[0].candidates[0].id, FrameId::from("j0-2"));
+        assert_eq!(cut.unbuildable, BTreeMap::from([(LayerIx(0), vec![FrameId::from("j0-1")])]));
     }
 }

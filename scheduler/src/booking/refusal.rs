@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cue_scheduler_core::domain::id::LayerId;
+use cue_scheduler_core::landing::Truth;
+
+use super::Rejected;
+
 /// A guard of the booking transaction that held something back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Refusal {
@@ -12,9 +17,13 @@ pub enum Refusal {
     FrameChanged,
     /// The frame can't be launched as its layer is written.
     FrameUnbuildable,
+    /// The frame's version or its count of retries is at the end of its column.
+    FrameWornOut,
+    /// The database can't write the booking of the frame, because of what some row holds.
+    Rejected,
     /// The job is paused.
     JobPaused,
-    /// The job is not PENDING.
+    /// The job is not PENDING, or is gone.
     JobNotPending,
     /// The layer may not start yet.
     StartAfter,
@@ -22,7 +31,7 @@ pub enum Refusal {
     ShowNotManaged,
     /// A proc still holds the frame.
     ProcExists,
-    /// The host is locked or not UP.
+    /// The host is locked, not UP, lent to its owner, or no longer in the pool.
     HostNotOpen,
     /// The host has not enough idle.
     HostFull,
@@ -46,10 +55,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every cause.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::FrameTaken,
         Self::FrameChanged,
         Self::FrameUnbuildable,
+        Self::FrameWornOut,
+        Self::Rejected,
         Self::JobPaused,
         Self::JobNotPending,
         Self::StartAfter,
@@ -73,6 +84,8 @@ impl Refusal {
             Self::FrameTaken => "frame_taken",
             Self::FrameChanged => "frame_changed",
             Self::FrameUnbuildable => "frame_unbuildable",
+            Self::FrameWornOut => "frame_worn_out",
+            Self::Rejected => "rejected",
             Self::JobPaused => "job_paused",
             Self::JobNotPending => "job_not_pending",
             Self::StartAfter => "start_after",
@@ -89,6 +102,14 @@ impl Refusal {
             Self::Limit => "limit",
             Self::GivenUp => "given_up",
         }
+    }
+
+    /// Whether the frames that it refuses don't wait any more, or not for us: they were taken, or may not start.
+    pub fn ends_waiting(self) -> bool {
+        matches!(
+            self,
+            Self::FrameTaken | Self::JobPaused | Self::JobNotPending | Self::StartAfter | Self::ShowNotManaged
+        )
     }
 
     /// The `table` label of `scheduler_accounting_limit_exceeded_total`, for the caps that it counts.
@@ -110,7 +131,29 @@ impl Refusal {
             "job_not_pending" => Self::JobNotPending,
             "job_paused" => Self::JobPaused,
             "start_after" => Self::StartAfter,
+            "frame_worn_out" => Self::FrameWornOut,
             _ => Self::FrameChanged,
+        }
+    }
+}
+
+/// What an attempt was refused, and what it learnt by that.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// For the counts.
+    pub(super) refusals: Refusals,
+    /// For the snapshot that the plan was made from.
+    pub(super) truths: Vec<Truth>,
+    /// For the passes that follow.
+    pub(super) rejected: Vec<Rejected>,
+}
+
+impl Found {
+    /// Frames of a layer that can't be had in this pass.
+    pub(super) fn gone(&mut self, refusal: Refusal, layer: &LayerId, frames: u32) {
+        if frames > 0 {
+            self.refusals.add(refusal, frames as usize);
+            self.truths.push(Truth::FramesGone { layer: layer.clone(), frames });
         }
     }
 }
@@ -139,6 +182,11 @@ impl Refusals {
     /// Frames refused for that cause.
     pub fn of(&self, refusal: Refusal) -> u32 {
         self.0.get(&refusal).copied().unwrap_or_default()
+    }
+
+    /// The cause that refused most frames.
+    pub fn chief(&self) -> Option<Refusal> {
+        self.0.iter().max_by_key(|(_, frames)| **frames).map(|(refusal, _)| *refusal)
     }
 
     /// All causes with their frames.

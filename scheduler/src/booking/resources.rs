@@ -1,12 +1,14 @@
 //! Steps 6 and 7: hosts and counters under their locks. What they refuse, the healing of counters, what is taken.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::domain::cap::{Budget, Cap};
+use cue_scheduler_core::domain::id::JobId;
+use cue_scheduler_core::landing::Truth;
 
-use super::chunk::{Chunk, Slot};
-use super::refusal::{Refusal, Refusals};
+use super::chunk::{Chunk, ChunkHost, Slot};
+use super::refusal::{Found, Refusal};
 use crate::store::StoreError;
 use crate::store::booking::{ApplyColumns, BookingTx, CounterColumns, ResourceRow, kind};
 
@@ -19,8 +21,8 @@ struct Need {
 
 impl Need {
     fn add(&mut self, size: &Resources) {
-        self.cores += size.cores.0;
-        self.gpus += size.gpus.0;
+        self.cores = self.cores.saturating_add(size.cores.0);
+        self.gpus = self.gpus.saturating_add(size.gpus.0);
     }
 
     fn of<'s>(slots: impl IntoIterator<Item = &'s Slot>) -> Self {
@@ -48,7 +50,7 @@ impl Counter {
 
     /// Takes the true sum, which contains `need` already, in place of a counter that was too high.
     fn set_true(&mut self, sum: Need, need: Need) -> bool {
-        let (cores, gpus) = (sum.cores - need.cores, sum.gpus - need.gpus);
+        let (cores, gpus) = (sum.cores.saturating_sub(need.cores), sum.gpus.saturating_sub(need.gpus));
         let changed = cores != self.cores.used || gpus != self.gpus.used;
         (self.cores.used, self.gpus.used) = (cores, gpus);
         changed
@@ -197,45 +199,95 @@ impl<'c> Held<'c> {
     }
 
     /// What of the slots is left after every guard has had its say; the same slots if nothing is refused.
-    pub(super) fn admitted(&self, refusals: &mut Refusals) -> Vec<Slot> {
+    pub(super) fn admitted(&self, found: &mut Found) -> Vec<Slot> {
         let mut slots = self.slots.to_vec();
+        let mut refusing = Vec::new();
         for (at, host) in self.chunk.hosts.iter().enumerate() {
             let on_host = |slot: &Slot| slot.host == at;
-            let removed = match self.hosts.get(host.id.as_str()) {
-                Some(held) if held.open => trim(&mut slots, on_host, |mine| sum(mine).fits(&held.idle)),
-                _ => {
-                    refusals.add(Refusal::HostNotOpen, trim(&mut slots, on_host, |_| false));
-                    continue;
-                }
+            let (cause, removed) = match self.bookable(host) {
+                Some(held) => (Refusal::HostFull, trim(&mut slots, on_host, |mine| sum(mine).fits(&held.idle))),
+                None => (Refusal::HostNotOpen, trim(&mut slots, on_host, |_| false)),
             };
-            refusals.add(Refusal::HostFull, removed);
+            note(cause, removed, Guard::Host(host), &mut refusing, found);
         }
-        let allocs = distinct(self.hosts.values().map(|host| host.alloc.as_str()));
-        for alloc in allocs {
-            let in_alloc = |slot: &Slot| self.alloc_of(slot) == Some(alloc);
-            match self.subscriptions.get(alloc) {
-                Some(counter) => {
-                    let removed = trim(&mut slots, in_alloc, |mine| counter.cores.allows(Need::of(mine).cores));
-                    refusals.add(Refusal::Subscription, removed);
-                }
-                None => refusals.add(Refusal::NoSubscription, trim(&mut slots, in_alloc, |_| false)),
-            }
-        }
+        let right = self.subscriptions.get(self.chunk.alloc.as_str());
+        let cause = if right.is_some() { Refusal::Subscription } else { Refusal::NoSubscription };
+        let within = |mine: &[Slot]| right.is_some_and(|right| right.cores.allows(Need::of(mine).cores));
+        let removed = trim(&mut slots, |_| true, within);
+        note(cause, removed, Guard::Subscription, &mut refusing, found);
+        // Without its rows no cap of a job could be held.
+        let gone: BTreeSet<&JobId> =
+            slots.iter().filter(|slot| !self.has_caps(slot)).map(|slot| self.job(slot)).collect();
+        found.refusals.add(Refusal::JobNotPending, trim(&mut slots, |slot| !self.has_caps(slot), |_| false));
+        found.truths.extend(gone.into_iter().cloned().map(Truth::JobOut));
         for (id, job) in &self.jobs {
             let of_job = |slot: &Slot| self.chunk.layers[slot.layer].job.as_str() == id;
             let removed = trim(&mut slots, of_job, |mine| job.counter.cores.allows(Need::of(mine).cores));
-            refusals.add(Refusal::JobCores, removed);
+            note(Refusal::JobCores, removed, Guard::Job(id), &mut refusing, found);
             let removed = trim(&mut slots, of_job, |mine| job.counter.gpus.allows(Need::of(mine).gpus));
-            refusals.add(Refusal::JobGpus, removed);
+            note(Refusal::JobGpus, removed, Guard::Job(id), &mut refusing, found);
         }
         for (id, folder) in &self.folders {
             let in_folder = |slot: &Slot| self.folder_of(slot) == Some(id);
             let removed = trim(&mut slots, in_folder, |mine| folder.cores.allows(Need::of(mine).cores));
-            refusals.add(Refusal::FolderCores, removed);
+            note(Refusal::FolderCores, removed, Guard::Folder(id), &mut refusing, found);
             let removed = trim(&mut slots, in_folder, |mine| folder.gpus.allows(Need::of(mine).gpus));
-            refusals.add(Refusal::FolderGpus, removed);
+            note(Refusal::FolderGpus, removed, Guard::Folder(id), &mut refusing, found);
         }
+        found.truths.extend(refusing.into_iter().map(|guard| self.truth(guard, &slots)));
         slots
+    }
+
+    fn job(&self, slot: &Slot) -> &'c JobId {
+        &self.chunk.layers[slot.layer].job
+    }
+
+    /// Whether the rows with the caps of its job and folder are there.
+    fn has_caps(&self, slot: &Slot) -> bool {
+        self.folder_of(slot).is_some_and(|folder| self.folders.contains_key(folder))
+    }
+
+    /// The host under its lock, if it may be booked and is still in the pool.
+    fn bookable(&self, host: &ChunkHost) -> Option<&HeldHost> {
+        let held = self.hosts.get(host.id.as_str())?;
+        (held.open && held.alloc == self.chunk.alloc.as_str()).then_some(held)
+    }
+
+    /// The values of a guard that refused, as they will be when `admitted` is booked.
+    fn truth(&self, guard: Guard, admitted: &[Slot]) -> Truth {
+        let taken = |matches: &dyn Fn(&Slot) -> bool| admitted.iter().filter(|slot| matches(slot)).copied().collect();
+        let after = |counter: &Counter, taken: Vec<Slot>| {
+            let Need { cores, gpus } = Need::of(&taken);
+            let grown = |budget: Budget, n| Budget { used: budget.used.saturating_add(n), ..budget };
+            (grown(counter.cores, cores), grown(counter.gpus, gpus))
+        };
+        match guard {
+            Guard::Host(host) => {
+                let on_host = |slot: &Slot| self.chunk.hosts[slot.host].id == host.id;
+                let taken: Vec<Slot> = taken(&on_host);
+                match self.bookable(host) {
+                    Some(held) => Truth::HostIdle { host: host.id.clone(), idle: held.idle - sum(&taken) },
+                    None => Truth::HostOut(host.id.clone()),
+                }
+            }
+            Guard::Subscription => {
+                let none = Budget { cap: Cap::AtMost(0), used: 0 };
+                let counter = self.subscriptions.get(self.chunk.alloc.as_str());
+                let cores = counter.map_or(none, |counter| after(counter, taken(&|_| true)).0);
+                Truth::Subscription { show: self.chunk.show.clone(), cores }
+            }
+            Guard::Job(id) => {
+                let of_job = |slot: &Slot| self.chunk.layers[slot.layer].job.as_str() == id;
+                let (cores, gpus) = after(&self.jobs[id].counter, taken(&of_job));
+                Truth::Job { job: id.into(), cores, gpus }
+            }
+            Guard::Folder(id) => {
+                let in_folder = |slot: &Slot| self.folder_of(slot) == Some(id);
+                let (cores, gpus) = after(&self.folders[id], taken(&in_folder));
+                let jobs = self.jobs.iter().filter(|(_, job)| job.folder == id).map(|(id, _)| JobId::from(id.as_str()));
+                Truth::Folder { folder: id.into(), jobs: jobs.collect(), cores, gpus }
+            }
+        }
     }
 
     /// Step 7: what to take from the hosts, and the counters' new values or additions.
@@ -282,6 +334,22 @@ impl<'c> Held<'c> {
     }
 }
 
+/// A row that can refuse.
+#[derive(Clone, Copy)]
+enum Guard<'h> {
+    Host(&'h ChunkHost),
+    Subscription,
+    Job(&'h str),
+    Folder(&'h str),
+}
+
+fn note<'h>(cause: Refusal, removed: usize, guard: Guard<'h>, refusing: &mut Vec<Guard<'h>>, found: &mut Found) {
+    if removed > 0 {
+        found.refusals.add(cause, removed);
+        refusing.push(guard);
+    }
+}
+
 /// Removes the last of the slots for which `matches` holds, until `fits` finds the rest of them little enough; answers how
 /// many.
 fn trim(slots: &mut Vec<Slot>, matches: impl Fn(&Slot) -> bool, fits: impl Fn(&[Slot]) -> bool) -> usize {
@@ -306,7 +374,8 @@ fn trim(slots: &mut Vec<Slot>, matches: impl Fn(&Slot) -> bool, fits: impl Fn(&[
 }
 
 fn push_new<'c>(columns: &mut CounterColumns<'c>, key: &'c str, counter: &Counter, need: Need) {
-    columns.push(key, counter.cores.used + need.cores, counter.gpus.used + need.gpus);
+    let new = |used: i64, need: i64| used.saturating_add(need);
+    columns.push(key, new(counter.cores.used, need.cores), new(counter.gpus.used, need.gpus));
 }
 
 fn need_of(needs: &BTreeMap<&str, Need>, key: &str) -> Need {

@@ -5,7 +5,10 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
-use std::collections::BTreeSet;
+mod standstill;
+mod wake;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +19,15 @@ use cue_scheduler_core::domain::tag::TagKind;
 use tokio::sync::Mutex;
 
 use crate::snapshot::{PoolReader, ReadSettings};
+use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
+use standstill::Lookout;
+
+pub use standstill::Standstill;
+pub use wake::{Wake, Wanted};
+
+/// The least between two passes of a pool that is woken again and again: on a busy farm something is freed all the time.
+const WAKE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How often a pool is looked at.
 #[derive(Clone, Debug)]
@@ -32,8 +43,8 @@ pub struct Pace {
 /// Which clusters and pools there are.
 #[derive(Clone, Debug)]
 pub struct Scope {
-    /// Only this facility, or all.
-    pub facility: Option<FacilityId>,
+    /// Only the facility of this exact name, or all: `scheduler.facility`.
+    pub facility: Option<String>,
     /// Tags that make no cluster: `scheduler.ignore_tags`.
     pub ignored_tags: BTreeSet<String>,
     /// Sizes of tag clusters.
@@ -56,12 +67,34 @@ pub struct Feed {
     scope: Scope,
     pace: Pace,
     read: Arc<ReadSettings>,
+    facility: Facility,
     clusters: Vec<Cluster>,
     pools: Vec<PoolState>,
     /// Names of the managed shows that may use an allocation.
     shows: BTreeSet<Arc<str>>,
     /// Where the round robin stands.
     position: usize,
+    lookout: Lookout,
+}
+
+/// What the configured name of the facility stands for now. It can be made, renamed and removed while we run.
+#[derive(Debug)]
+enum Facility {
+    /// Nothing was read yet.
+    Unread,
+    All,
+    One(FacilityId),
+    /// There is none of that name. What to say of it.
+    Missing(String),
+}
+
+impl Facility {
+    fn id(&self) -> Option<&FacilityId> {
+        match self {
+            Self::One(id) => Some(id),
+            Self::Unread | Self::All | Self::Missing(_) => None,
+        }
+    }
 }
 
 struct PoolState {
@@ -74,7 +107,11 @@ struct PoolState {
     /// Fingerprint of that work, to see that something is new.
     seen: u64,
     due: Option<Instant>,
+    /// When its last pass ended.
+    ended: Option<Instant>,
     in_flight: bool,
+    /// When work was last seen for it, or a pass of it ended.
+    worked: Instant,
     /// When its last turn began, if it hasn't slept since.
     turned: Option<Instant>,
 }
@@ -98,6 +135,8 @@ pub struct PoolAt(Pool);
 /// Counts for the metrics.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FeedCounts {
+    /// What forbids booking altogether.
+    pub standstill: Option<Standstill>,
     /// Clusters by kind.
     pub clusters: Vec<(TagKind, usize)>,
     /// Clusters with work.
@@ -106,37 +145,54 @@ pub struct FeedCounts {
     pub sleeping: usize,
     /// (show, facility, tag list) triples with work.
     pub tags: usize,
+    /// Why nothing is looked for: the facility is missing.
+    pub missing: Option<String>,
+    /// Names of all pools.
+    pub pools: BTreeSet<Arc<str>>,
     /// Names of the pools that have work.
     pub awake_pools: BTreeSet<Arc<str>>,
+    /// By show: frames that could start, with tags that no pool has.
+    pub unserved: BTreeMap<Arc<str>, u64>,
 }
 
 impl Feed {
     /// A feed without pools; reload it first.
     pub fn new(scope: Scope, pace: Pace, read: Arc<ReadSettings>, position: usize) -> Self {
-        Self { scope, pace, read, clusters: Vec::new(), pools: Vec::new(), shows: BTreeSet::new(), position }
+        Self {
+            scope,
+            pace,
+            read,
+            facility: Facility::Unread,
+            clusters: Vec::new(),
+            pools: Vec::new(),
+            shows: BTreeSet::new(),
+            position,
+            lookout: Lookout::default(),
+        }
     }
 
-    /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is.
+    /// Reads clusters and pools anew. Pools that stay keep what they remember. On an error all stays as it is; without the
+    /// facility there are none.
     pub async fn reload(&mut self, store: &Store) -> Result<(), StoreError> {
-        let facility = self.scope.facility.as_ref();
-        let tags: Vec<AllocTag> = store
-            .tags(facility)
-            .await?
-            .into_iter()
-            .filter_map(|row| {
-                Some(AllocTag {
-                    facility: row.facility,
-                    alloc: row.alloc,
-                    alloc_name: row.alloc_name.into(),
-                    tag: row.tag.into(),
-                    kind: TagKind::from_column(&row.kind)?,
-                })
-            })
-            .collect();
+        if self.lookout.look(store, Instant::now()).await? == Some(Standstill::NoManagedFlag) {
+            return Ok(());
+        }
+        let found = self.find_facility(store).await?;
+        self.tell_of(&found);
+        if matches!(found, Facility::Missing(_)) {
+            self.facility = found;
+            self.clusters.clear();
+            self.pools.clear();
+            return Ok(());
+        }
+        let facility = found.id();
+        let tags: Vec<AllocTag> = store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let subscriptions = store.subscriptions(facility).await?;
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =
             subscriptions.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
+        let now = Instant::now();
+        self.facility = found;
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
         let mut old = std::mem::take(&mut self.pools);
         for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
@@ -148,19 +204,60 @@ impl Feed {
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
+                worked: now,
                 turned: None,
             }));
         }
         Ok(())
     }
 
+    async fn find_facility(&self, store: &Store) -> Result<Facility, StoreError> {
+        let Some(name) = &self.scope.facility else { return Ok(Facility::All) };
+        if let Some(id) = store.facility(name).await? {
+            return Ok(Facility::One(id));
+        }
+        let known = store.facility_names().await?.join(", ");
+        Ok(Facility::Missing(format!(
+            "Invalid facility name: there is no facility `{name}` (scheduler.facility, compared exactly); known are: {known}"
+        )))
+    }
+
+    /// Says what changed.
+    fn tell_of(&self, found: &Facility) {
+        match (&self.facility, found) {
+            (Facility::Missing(before), Facility::Missing(now)) if before == now => {}
+            (_, Facility::Missing(now)) => tracing::warn!("{now}; waiting for it"),
+            (Facility::Missing(_), Facility::One(id)) => tracing::info!(facility.id = %id, "the facility is there"),
+            (Facility::One(before), Facility::One(now)) if before != now => {
+                tracing::info!(facility.id = %now, "the facility is another one of the same name");
+            }
+            _ => {}
+        }
+    }
+
     /// Takes in an awake scan.
     pub async fn scan(&mut self, store: &Store, now: Instant) -> Result<FeedCounts, StoreError> {
-        let rows = store.awake(self.scope.facility.as_ref()).await?;
+        let before = self.lookout.found();
+        let standstill = self.lookout.look(store, now).await?;
+        let has_flag = before == Some(Standstill::NoManagedFlag) && standstill != before;
+        if has_flag || matches!(self.facility, Facility::Unread | Facility::Missing(_)) {
+            self.reload(store).await?;
+        }
+        if let Facility::Missing(what) = &self.facility {
+            return Ok(FeedCounts { missing: Some(what.clone()), standstill, ..FeedCounts::default() });
+        }
+        // Where nothing may be booked all pools sleep.
+        let rows = match standstill {
+            Some(_) => Vec::new(),
+            None => store.awake(self.facility.id()).await?,
+        };
+        let mut shows: Vec<Arc<str>> = Vec::with_capacity(rows.len());
         let work: Vec<WaitingWork> = rows
             .into_iter()
             .map(|row| {
+                shows.push(row.show_name.into());
                 let starts_in = row.starts_in.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 let frames = u64::try_from(row.frames).unwrap_or(0);
                 WaitingWork::new(row.show, row.facility, &row.tags, frames, starts_in)
@@ -176,10 +273,14 @@ impl Feed {
             .count();
         let of_kind = |kind| self.clusters.iter().filter(|cluster| cluster.kind == kind).count();
         Ok(FeedCounts {
+            standstill,
             clusters: TagKind::ALL.iter().map(|kind| (*kind, of_kind(*kind))).collect(),
             active,
             sleeping: self.clusters.len() - active,
             tags: work.len(),
+            missing: None,
+            pools: self.pools.iter().map(|state| state.pool.name.clone()).collect(),
+            unserved: self.unserved(&work, &shows),
             awake_pools: self
                 .pools
                 .iter()
@@ -189,8 +290,26 @@ impl Feed {
         })
     }
 
+    /// Frames that no pool could run, by the show's name.
+    fn unserved(&self, work: &[WaitingWork], shows: &[Arc<str>]) -> BTreeMap<Arc<str>, u64> {
+        let mut served = vec![false; work.len()];
+        for at in self.pools.iter().flat_map(|state| &state.work) {
+            served[*at] = true;
+        }
+        let mut frames: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+        for ((work, show), _) in
+            work.iter().zip(shows).zip(served).filter(|((work, _), served)| work.frames > 0 && !served)
+        {
+            *frames.entry(show.clone()).or_default() += work.frames;
+        }
+        frames
+    }
+
     /// The next pool whose turn it is, round robin.
     pub fn next(&mut self, now: Instant) -> Option<Turned> {
+        if self.lookout.found().is_some() {
+            return None;
+        }
         let count = self.pools.len();
         for step in 0..count {
             let at = (self.position + step) % count;
@@ -222,6 +341,8 @@ impl Feed {
     pub fn done(&mut self, at: &PoolAt, turn: Turn, now: Instant) {
         if let Some(state) = self.pools.iter_mut().find(|state| state.pool == at.0) {
             state.in_flight = false;
+            state.worked = now;
+            state.ended = Some(now);
             let pause = match turn {
                 Turn::Again => Duration::ZERO,
                 Turn::Saturated => self.pace.saturated,
@@ -232,9 +353,41 @@ impl Feed {
         }
     }
 
+    /// Pools with waiting work need not wait for their pace: hosts may have room.
+    pub fn wake(&mut self, wanted: &Wanted, now: Instant) {
+        for state in self.pools.iter_mut().filter(|state| !state.work.is_empty()) {
+            if matches!(wanted, Wanted::Of(allocs) if !allocs.contains(&state.pool.alloc)) {
+                continue;
+            }
+            // What a pass under way has read may be older than the word.
+            let from = if state.in_flight { now } else { state.ended.unwrap_or(now) };
+            let due = (from + WAKE_PAUSE).max(now);
+            state.due = Some(state.due.map_or(due, |sooner| sooner.min(due)));
+        }
+    }
+
     /// When the next turn is due, if none is now.
     pub fn next_due(&self) -> Option<Instant> {
         self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
+    }
+
+    /// Whether work waits that a pool could take.
+    pub fn has_work(&self) -> bool {
+        self.pools.iter().any(|state| !state.work.is_empty())
+    }
+
+    /// Lets pools that had no work for `idle` forget what they know of their hosts and layers.
+    pub fn clean_up(&mut self, idle: Duration, now: Instant) {
+        for state in self.pools.iter_mut().filter(|state| !state.in_flight && state.work.is_empty()) {
+            // Somebody has the reader only while its pass is in flight.
+            if now.saturating_duration_since(state.worked) >= idle
+                && let Ok(mut reader) = state.reader.try_lock()
+                && reader.known_hosts() > 0
+            {
+                tracing::debug!("pool {} had no work for {idle:?}, its hosts are forgotten", state.pool.name);
+                reader.forget();
+            }
+        }
     }
 
     /// The names of the managed shows that may use an allocation, as of the last reload.
@@ -268,8 +421,11 @@ impl PoolState {
             // It sleeps; the earliest delayed work wakes it by itself.
             self.turned = None;
             self.due = starts_in.map(|pause| now + pause);
-        } else if seen != self.seen {
-            self.due = Some(now);
+        } else {
+            self.worked = now;
+            if seen != self.seen {
+                self.due = Some(now);
+            }
         }
         self.seen = seen;
     }
@@ -277,6 +433,11 @@ impl PoolState {
 
 #[cfg(test)]
 mod tests {
+    use cue_scheduler_core::domain::amount::Resources;
+    use cue_scheduler_core::domain::request::ThreadMode;
+    use cue_scheduler_core::snapshot::{Host, Snapshot};
+    use tokio::sync::Semaphore;
+
     use super::*;
 
     const PACE: Pace =
@@ -290,6 +451,7 @@ mod tests {
             host_staleness: Duration::from_mins(2),
             host_interval: Duration::from_secs(1),
             ignored_tags: BTreeSet::new(),
+            host_reads: Semaphore::new(1),
         });
         let mut feed = Feed::new(scope, PACE, read.clone(), 0);
         for (at, tags) in pools.iter().enumerate() {
@@ -301,6 +463,7 @@ mod tests {
                 tags: tags.iter().map(|tag| (Arc::from(*tag), TagKind::Alloc)).collect(),
             };
             let reader = Arc::new(Mutex::new(PoolReader::new(pool.clone(), read.clone())));
+            let worked = Instant::now();
             feed.pools.push(PoolState {
                 pool,
                 reader,
@@ -308,7 +471,9 @@ mod tests {
                 kinds: BTreeSet::new(),
                 seen: 0,
                 due: None,
+                ended: None,
                 in_flight: false,
+                worked,
                 turned: None,
             });
         }
@@ -362,12 +527,59 @@ mod tests {
     }
 
     #[test]
+    fn a_word_that_hosts_have_room_cuts_the_pause_short_but_not_below_its_own() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"], &["z"]]), Instant::now());
+        scan(&mut feed, &[work("x", 3, None), work("y", 1, None)], now);
+        for _ in 0..2 {
+            let at = feed.next(now).unwrap().at;
+            feed.done(&at, Turn::Saturated, now);
+        }
+        let later = now + Duration::from_millis(10);
+        feed.wake(&Wanted::Of(BTreeSet::from(["a1".into(), "a2".into()])), later);
+        assert_eq!(feed.next_due(), Some(now + WAKE_PAUSE), "the pool without work sleeps on");
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a1"));
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE), None, "the other allocation's pool keeps its pace");
+        feed.wake(&Wanted::All, now + WAKE_PAUSE);
+        assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a0"));
+    }
+
+    #[test]
     fn delayed_work_wakes_its_pool_by_itself() {
         let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
         scan(&mut feed, &[work("x", 0, Some(7))], now);
         assert_eq!(next(&mut feed, now), None);
         assert_eq!(feed.next_due(), Some(now + Duration::from_secs(7)));
         assert_eq!(next(&mut feed, now + Duration::from_secs(7)).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn a_pool_without_work_forgets_its_hosts_after_a_while_and_one_with_work_does_not() {
+        let (mut feed, now) = (feed(&[&["x"], &["y"], &["z"]]), Instant::now());
+        let idle = Duration::from_secs(10);
+        let host = Host {
+            id: "h".into(),
+            name: "h".into(),
+            os: "linux".into(),
+            tags: Vec::new(),
+            thread_mode: ThreadMode::from_column(0),
+            total: Resources::default(),
+            idle: Resources::default(),
+        };
+        for state in &feed.pools {
+            let snapshot = Snapshot { hosts: vec![host.clone()], ..Snapshot::default() };
+            state.reader.try_lock().unwrap().keep(snapshot);
+        }
+        let known = |feed: &Feed| -> Vec<usize> {
+            feed.pools.iter().map(|state| state.reader.try_lock().unwrap().known_hosts()).collect()
+        };
+        scan(&mut feed, &[work("y", 1, None), work("z", 1, None)], now + idle / 2);
+        scan(&mut feed, &[work("z", 1, None)], now + idle);
+        feed.clean_up(idle, now + idle / 2);
+        assert_eq!(known(&feed), [1, 1, 1]);
+        feed.clean_up(idle, now + idle + idle / 4);
+        assert_eq!(known(&feed), [0, 1, 1]);
+        feed.clean_up(idle, now + idle * 9);
+        assert_eq!(known(&feed), [0, 0, 1]);
     }
 
     #[test]

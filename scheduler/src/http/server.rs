@@ -3,15 +3,15 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{Metrics, Readiness};
+use super::{Metrics, Readiness, Status};
 
 /// A bound listener.
 pub struct Server {
@@ -23,13 +23,19 @@ pub struct Server {
 struct AppState {
     metrics: Arc<Metrics>,
     readiness: Readiness,
+    status: Arc<Status>,
 }
 
 /// Binds the port on all interfaces; 0 for a free one. A port in use is an error, since a scheduler that nobody can see is
 /// worse than one that does not start.
-pub async fn bind(port: u16, metrics: Arc<Metrics>, readiness: Readiness) -> std::io::Result<Server> {
+pub async fn bind(
+    port: u16,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    status: Arc<Status>,
+) -> std::io::Result<Server> {
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
-    Ok(Server { listener, state: AppState { metrics, readiness } })
+    Ok(Server { listener, state: AppState { metrics, readiness, status } })
 }
 
 impl Server {
@@ -44,6 +50,7 @@ impl Server {
             .route("/metrics", get(metrics))
             .route("/healthz", get(|| async { "ok\n" }))
             .route("/readyz", get(readyz))
+            .route("/api/v1/status", get(status))
             .with_state(self.state);
         axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
     }
@@ -51,6 +58,10 @@ impl Server {
 
 async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
+}
+
+async fn status(State(state): State<AppState>) -> impl IntoResponse {
+    Json(state.status.json())
 }
 
 async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
@@ -62,10 +73,16 @@ async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
     use super::*;
+
+    fn status() -> Arc<Status> {
+        Arc::new(Status::new(None, BTreeSet::new(), Readiness::default(), Arc::default()))
+    }
 
     async fn get(address: SocketAddr, path: &str) -> String {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, address.port())).await.unwrap();
@@ -79,7 +96,7 @@ mod tests {
     #[tokio::test]
     async fn probes_and_metrics_are_served_until_the_stop() {
         let readiness = Readiness::default();
-        let server = bind(0, Arc::new(Metrics::new().unwrap()), readiness.clone()).await.unwrap();
+        let server = bind(0, Arc::new(Metrics::new().unwrap()), readiness.clone(), status()).await.unwrap();
         let address = server.address().unwrap();
         let stop = CancellationToken::new();
         let running = tokio::spawn(server.run(stop.clone()));
@@ -101,8 +118,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_an_error() {
-        let first = bind(0, Arc::new(Metrics::new().unwrap()), Readiness::default()).await.unwrap();
+        let first = bind(0, Arc::new(Metrics::new().unwrap()), Readiness::default(), status()).await.unwrap();
         let port = first.address().unwrap().port();
-        assert!(bind(port, Arc::new(Metrics::new().unwrap()), Readiness::default()).await.is_err());
+        assert!(bind(port, Arc::new(Metrics::new().unwrap()), Readiness::default(), status()).await.is_err());
     }
 }

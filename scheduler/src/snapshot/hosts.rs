@@ -15,7 +15,7 @@ use super::ReadSettings;
 use crate::store::{Store, StoreError};
 
 pub(super) struct HostCache {
-    settings: Arc<ReadSettings>,
+    pub(super) settings: Arc<ReadSettings>,
     hosts: Vec<Host>,
     /// When all of `hosts` were read; `None` while a pass has them, and for good if it doesn't bring them back.
     read_at: Option<Instant>,
@@ -28,6 +28,8 @@ impl HostCache {
     }
 
     pub(super) async fn read(&mut self, alloc: &AllocId, store: &Store) -> Result<Vec<Host>, StoreError> {
+        // It is never closed.
+        let _permit = self.settings.host_reads.acquire().await;
         let staleness = self.settings.host_staleness;
         let fresh = self.read_at.is_some_and(|at| at.elapsed() < self.settings.host_interval);
         if fresh {
@@ -48,6 +50,10 @@ impl HostCache {
         }
         self.lent = self.read_at.take();
         Ok(std::mem::take(&mut self.hosts))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.hosts.len()
     }
 
     pub(super) fn keep(&mut self, hosts: Vec<Host>) {

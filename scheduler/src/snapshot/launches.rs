@@ -1,7 +1,8 @@
 //! What the `RunFrames` of placed layers are built from, and which layers can't be launched as they are written.
 //!
 //! A layer whose command line, range or user can't make a `RunFrame` is never booked. It is reported once and left alone for
-//! `queue.job_back_off_duration`, or until what it is built from changes.
+//! `queue.job_back_off_duration`, or until what it is built from changes. One that the database can't book, because of what
+//! some row holds, is left alone for as long.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,10 +11,14 @@ use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::LayerId;
-use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
+use cue_scheduler_core::run_frame::{BuildError, EnvRows, LaunchSource, LaunchTemplate};
 
+use crate::engine::chain;
 use crate::store::work::{EnvironmentRow, LaunchSourceRow};
 use crate::store::{Store, StoreError};
+
+/// How often a layer that is left alone is looked at: what it is built from may be large.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// Layers that are left alone.
 pub struct Launches {
@@ -22,8 +27,11 @@ pub struct Launches {
 }
 
 struct LeftAlone {
-    source: u64,
+    /// What it was built from; `None` when something else is wrong with it.
+    source: Option<u64>,
     until: Instant,
+    looked_at: Instant,
+    error: Arc<str>,
 }
 
 impl Launches {
@@ -37,6 +45,21 @@ impl Launches {
         self.left_alone.contains_key(layer)
     }
 
+    /// Forgets layers whose time is over.
+    pub fn clean_up(&mut self) {
+        self.left_alone.retain(|_, left| left.until > Instant::now());
+    }
+
+    /// What is wrong with a layer that is left alone.
+    pub fn why_left_alone(&self, layer: &LayerId) -> Option<Arc<str>> {
+        self.left_alone.get(layer).map(|left| left.error.clone())
+    }
+
+    /// Looks again at the layers that are left alone, of which some may have changed.
+    pub async fn look_again(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.read(&[], store).await.map(drop)
+    }
+
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
     /// answer; those left alone before are looked at again.
     pub async fn read(
@@ -44,8 +67,14 @@ impl Launches {
         placed: &[LayerId],
         store: &Store,
     ) -> Result<HashMap<LayerId, Arc<LaunchTemplate>>, StoreError> {
-        self.left_alone.retain(|_, left| left.until > Instant::now());
-        let layers: Vec<&str> = placed.iter().chain(self.left_alone.keys()).map(LayerId::as_str).collect();
+        self.clean_up();
+        let now = Instant::now();
+        let due = self.left_alone.iter_mut().filter(|(_, left)| now.duration_since(left.looked_at) >= LOOK_AGAIN);
+        let looked_at = due.map(|(layer, left)| {
+            left.looked_at = now;
+            layer
+        });
+        let layers: Vec<&str> = placed.iter().chain(looked_at).map(LayerId::as_str).collect();
         if layers.is_empty() {
             return Ok(HashMap::new());
         }
@@ -62,7 +91,7 @@ impl Launches {
             let (job_env, layer_env) = environments.remove(&row.pk_layer).unwrap_or_default();
             let fingerprint = fingerprint(&row, &job_env, &layer_env);
             if let Some(left) = self.left_alone.get(&layer) {
-                if left.source == fingerprint {
+                if left.source.is_none_or(|source| source == fingerprint) {
                     continue;
                 }
                 self.left_alone.remove(&layer);
@@ -72,17 +101,35 @@ impl Launches {
                     templates.insert(layer, Arc::new(template));
                 }
                 Err(error) => {
-                    tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {error}");
-                    self.leave_alone(layer, fingerprint);
+                    tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {}", chain(&error));
+                    self.leave_alone(layer, Some(fingerprint), shortened(&error));
                 }
             }
         }
         Ok(templates)
     }
 
-    fn leave_alone(&mut self, layer: LayerId, source: u64) {
-        self.left_alone.insert(layer, LeftAlone { source, until: Instant::now() + self.back_off });
+    /// How long layers are left alone.
+    pub fn back_off(&self) -> Duration {
+        self.back_off
     }
+
+    /// Leaves a layer alone of which the database can't book a frame, and why.
+    pub fn reject(&mut self, layer: LayerId, error: Arc<str>) {
+        self.leave_alone(layer, None, error);
+    }
+
+    fn leave_alone(&mut self, layer: LayerId, source: Option<u64>, error: Arc<str>) {
+        let now = Instant::now();
+        // A back-off beyond what a clock can hold is as good as a day.
+        let until = now.checked_add(self.back_off).unwrap_or(now + Duration::from_hours(24));
+        self.left_alone.insert(layer, LeftAlone { source, until, looked_at: now, error });
+    }
+}
+
+/// An error may repeat what a layer holds, which may be anything; this much of it is enough to know it by.
+fn shortened(error: &BuildError) -> Arc<str> {
+    chain(error).chars().take(400).collect::<String>().into()
 }
 
 fn fingerprint(row: &LaunchSourceRow, job_env: &EnvRows, layer_env: &EnvRows) -> u64 {

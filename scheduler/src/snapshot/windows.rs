@@ -22,6 +22,8 @@ const SPARE: usize = 8;
 #[derive(Default)]
 pub struct FrameWindows {
     windows: HashMap<LayerId, Window>,
+    /// Frames that are not taken, and until when.
+    avoided: HashMap<FrameId, Instant>,
 }
 
 struct Window {
@@ -51,32 +53,37 @@ impl FrameWindows {
         store: &Store,
     ) -> Result<HashMap<LayerId, Vec<WaitingFrame>>, StoreError> {
         self.windows.retain(|_, window| window.read_at.elapsed() < MAX_AGE);
+        self.avoided.retain(|_, until| *until > Instant::now());
         let short: Vec<&(LayerId, usize)> = planned
             .iter()
             .filter(|(layer, frames)| self.windows.get(layer).is_none_or(|window| window.is_short(*frames)))
             .collect();
         if !short.is_empty() {
             let layers: Vec<&str> = short.iter().map(|(layer, _)| layer.as_str()).collect();
-            let wanted: Vec<i32> = short.iter().map(|(_, frames)| window_size(*frames) as i32).collect();
+            // Those that are avoided may all be of one layer, and the first of it.
+            let size = |frames: usize| window_size(frames.saturating_add(self.avoided.len()));
+            let wanted: Vec<i32> = short.iter().map(|(_, frames)| size(*frames) as i32).collect();
             let read_at = Instant::now();
             for (layer, frames) in short.iter().map(|(layer, frames)| (layer, *frames)) {
                 let window = Window { frames: VecDeque::with_capacity(window_size(frames)), whole: false, read_at };
                 self.windows.insert(layer.clone(), window);
             }
+            let mut read: HashMap<LayerId, usize> = HashMap::new();
             for row in store.windows(&layers, &wanted).await? {
-                if let Some(window) = self.windows.get_mut(&LayerId::from(row.pk_layer)) {
-                    let frame = FrameRef {
-                        id: FrameId::from(row.pk_frame),
-                        name: row.str_name.into(),
-                        version: row.int_version,
-                    };
+                let (layer, id) = (LayerId::from(row.pk_layer), FrameId::from(row.pk_frame));
+                if let Some(window) = self.windows.get_mut(&layer) {
+                    *read.entry(layer).or_default() += 1;
+                    if self.avoided.contains_key(&id) {
+                        continue;
+                    }
+                    let frame = FrameRef { id, name: row.str_name.into(), version: row.int_version };
                     let age = row.waited.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                     window.frames.push_back(WaitingFrame { frame, waited: age.unwrap_or_default(), read_at });
                 }
             }
             for (layer, frames) in short {
                 if let Some(window) = self.windows.get_mut(layer) {
-                    window.whole = window.frames.len() < window_size(*frames);
+                    window.whole = read.get(layer).is_none_or(|read| *read < size(*frames));
                 }
             }
         }
@@ -89,6 +96,11 @@ impl FrameWindows {
             }
         }
         Ok(taken)
+    }
+
+    /// Takes a frame no more for a while: it can't be built, or the database can't book it.
+    pub fn avoid(&mut self, frame: FrameId, pause: Duration) {
+        self.avoided.insert(frame, Instant::now() + pause);
     }
 
     /// Forgets a layer's window, after something in it proved wrong.

@@ -1,15 +1,15 @@
 //! Waiting work: rows to a snapshot, limits, and the truth behind counters that refuse.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb};
 use cue_scheduler_core::domain::cap::{Budget, Cap};
-use cue_scheduler_core::domain::id::{AllocId, LayerId};
+use cue_scheduler_core::domain::id::{AllocId, HostId, LayerId};
 use cue_scheduler_core::domain::request::CoreRequest;
 use cue_scheduler_core::domain::tag::parse_layer_tags;
 use cue_scheduler_core::snapshot::{
-    Folder, FolderIx, Job, JobIx, Layer, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
+    Counted, Folder, FolderIx, Given, Job, JobIx, Layer, Limit, LimitIx, Snapshot, Subscription, SubscriptionIx,
 };
 
 use crate::store::work::{Holder, LayerRow, LimitRow};
@@ -19,8 +19,8 @@ use crate::store::{Store, StoreError};
 /// don't lower the counter.
 const SUM_MAX_AGE: Duration = Duration::from_secs(1);
 
-/// Makes the snapshot's work from the rows; jobs, folders and subscriptions once each.
-pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
+/// Makes the snapshot's work from the rows of a pool with this allocation; jobs, folders and subscriptions once each.
+pub(super) fn assemble(rows: Vec<LayerRow>, alloc: &AllocId) -> Snapshot {
     let mut snapshot = Snapshot::default();
     let mut subscriptions: HashMap<String, SubscriptionIx> = HashMap::new();
     let mut folders: HashMap<String, FolderIx> = HashMap::new();
@@ -33,6 +33,7 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
             snapshot.subscriptions.push(Subscription {
                 show: row.pk_show.as_str().into(),
                 show_name: row.show_name.as_str().into(),
+                alloc: alloc.clone(),
                 cores: Budget { cap: Cap::of_subscription(row.int_burst), used: row.subscription_cores.into() },
             });
             subscriptions.insert(row.pk_show.clone(), at);
@@ -60,7 +61,8 @@ pub(super) fn assemble(rows: Vec<LayerRow>) -> Snapshot {
                 subscription,
                 folder,
                 priority: row.int_priority,
-                started: row.job_started,
+                // A cast that ends at the ends of the type: infinity is the last of all.
+                started: row.job_started as i64,
                 os: row.str_os.as_deref().filter(|os| !os.is_empty()).map(Into::into),
                 cores: Budget { cap: Cap::of_job(row.job_max_cores.into()), used: row.job_cores },
                 gpus: Budget { cap: Cap::of_job(row.job_max_gpus.into()), used: row.job_gpus.into() },
@@ -89,6 +91,7 @@ fn layer(row: LayerRow, job: JobIx) -> Layer {
         services: row.str_services.split(',').map(str::trim).filter(|name| !name.is_empty()).map(Into::into).collect(),
         limits: Vec::new(),
         waiting: u32::try_from(row.int_waiting_count).unwrap_or(u32::MAX),
+        given: Given::default(),
     }
 }
 
@@ -102,14 +105,35 @@ pub(super) async fn attach_limits(snapshot: &mut Snapshot, store: &Store) -> Res
     let at_of: HashMap<LayerId, usize> =
         snapshot.layers.iter().enumerate().map(|(at, layer)| (layer.id.clone(), at)).collect();
     let mut limits: HashMap<String, LimitIx> = HashMap::new();
-    for LimitRow { pk_layer, pk_limit_record, limit_name, max_value, running } in rows {
+    for LimitRow { pk_layer, pk_limit_record, limit_name, max_value, running, b_host_limit } in rows {
         let at = *limits.entry(pk_limit_record).or_insert_with_key(|id| {
-            let frames = Budget { cap: Cap::of_limit(max_value), used: running };
-            snapshot.limits.push(Limit { id: id.as_str().into(), name: limit_name.into(), frames });
+            let running = Budget { cap: Cap::of_limit(max_value), used: running };
+            let counted = if b_host_limit { Counted::Hosts(BTreeSet::new()) } else { Counted::Frames };
+            snapshot.limits.push(Limit { id: id.as_str().into(), name: limit_name.into(), running, counted });
             LimitIx(snapshot.limits.len() as u32 - 1)
         });
         if let Some(layer) = at_of.get(&LayerId::from(pk_layer)) {
             snapshot.layers[*layer].limits.push(at);
+        }
+    }
+    attach_seats(&mut snapshot.limits, store).await
+}
+
+/// Reads which hosts run frames under limits that count hosts.
+async fn attach_seats(limits: &mut [Limit], store: &Store) -> Result<(), StoreError> {
+    let counting = limits.iter().filter(|limit| limit.counted != Counted::Frames);
+    let counting: Vec<&str> = counting.map(|limit| limit.id.as_str()).collect();
+    if counting.is_empty() {
+        return Ok(());
+    }
+    let mut seats: HashMap<String, BTreeSet<HostId>> = HashMap::new();
+    for (limit, host) in store.hosts_under_limits(&counting).await? {
+        seats.entry(limit).or_default().insert(host.into());
+    }
+    for limit in limits.iter_mut() {
+        if let Counted::Hosts(holders) = &mut limit.counted {
+            *holders = seats.remove(limit.id.as_str()).unwrap_or_default();
+            limit.running.used = holders.len() as i64;
         }
     }
     Ok(())

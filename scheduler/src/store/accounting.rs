@@ -45,8 +45,11 @@ pub struct CountersTx {
 }
 
 impl Store {
-    /// The ids of managed shows.
+    /// The ids of managed shows; none where the schema has no flag for it.
     pub async fn managed_shows(&self) -> Result<Vec<String>, StoreError> {
+        if !self.standing().await?.managed_flag {
+            return Ok(Vec::new());
+        }
         sqlx::query_scalar(sql!("accounting/managed_shows"))
             .fetch_all(&self.pool)
             .await
@@ -55,13 +58,31 @@ impl Store {
 
     /// The rows whose counters differ from the sums of their procs, for these shows.
     pub async fn differing_counters(&self, shows: &[&str]) -> Result<Vec<(CounterTable, String)>, StoreError> {
-        let rows: Vec<(String, String)> = sqlx::query_as(sql!("accounting/differences"))
+        let rows = sqlx::query_as(sql!("accounting/differences"))
             .bind(shows)
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("comparing counters with procs"))?;
-        let table_of = |name: &str| CounterTable::ALL.into_iter().find(|table| table.name() == name);
-        Ok(rows.into_iter().filter_map(|(name, key)| Some((table_of(&name)?, key))).collect())
+        Ok(with_tables(rows))
+    }
+
+    /// The rows of subscriptions, by show and allocation, and of points, by show and department.
+    pub async fn counters_of(
+        &self,
+        subscriptions: &[(&str, &str)],
+        points: &[(&str, &str)],
+    ) -> Result<Vec<(CounterTable, String)>, StoreError> {
+        let (shows, allocs): (Vec<&str>, Vec<&str>) = subscriptions.iter().copied().unzip();
+        let (point_shows, departments): (Vec<&str>, Vec<&str>) = points.iter().copied().unzip();
+        let rows = sqlx::query_as(sql!("accounting/rows_of"))
+            .bind(shows)
+            .bind(allocs)
+            .bind(point_shows)
+            .bind(departments)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("looking counters up"))?;
+        Ok(with_tables(rows))
     }
 
     /// Begins to set counters of a table right.
@@ -69,6 +90,11 @@ impl Store {
         let tx = self.pool.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
         Ok(CountersTx { tx, table })
     }
+}
+
+fn with_tables(rows: Vec<(String, String)>) -> Vec<(CounterTable, String)> {
+    let table_of = |name: &str| CounterTable::ALL.into_iter().find(|table| table.name() == name);
+    rows.into_iter().filter_map(|(name, key)| Some((table_of(&name)?, key))).collect()
 }
 
 impl CountersTx {

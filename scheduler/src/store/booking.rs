@@ -2,6 +2,7 @@
 
 use sqlx::{Postgres, Transaction};
 
+use super::schema::Schema;
 use super::work::BookedRow;
 use super::{Store, StoreError, sql};
 
@@ -162,13 +163,14 @@ pub fn saturate(value: i64) -> i32 {
 /// An open booking transaction. Dropped without a commit, it is rolled back.
 pub struct BookingTx {
     tx: Transaction<'static, Postgres>,
+    schema: Schema,
 }
 
 impl Store {
     /// Begins a booking transaction, or the undoing of one.
     pub async fn begin(&self) -> Result<BookingTx, StoreError> {
         let tx = self.bookings.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
-        Ok(BookingTx { tx })
+        Ok(BookingTx { tx, schema: self.schema.clone() })
     }
 
     /// After a commit whose answer was lost: which of these procs exist.
@@ -200,8 +202,9 @@ impl BookingTx {
             .map_err(StoreError::during("claiming frames"))
     }
 
-    /// Takes the advisory locks of limits and then reads what runs under them: (limit, maximum, running).
-    pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64)>, StoreError> {
+    /// Takes the advisory locks of limits and then reads what runs under them: (limit, maximum, running frames, whether it
+    /// counts hosts instead).
+    pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64, bool)>, StoreError> {
         sqlx::query(sql!("booking/lock_limits"))
             .bind(LIMIT_LOCK_CLASS)
             .bind(limits)
@@ -213,6 +216,15 @@ impl BookingTx {
             .fetch_all(&mut *self.tx)
             .await
             .map_err(StoreError::during("counting frames under limits"))
+    }
+
+    /// The hosts on which frames run under limits, after their locks: (limit, host).
+    pub async fn hosts_under_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
+        sqlx::query_as(sql!("work/hosts_under_limits"))
+            .bind(limits)
+            .fetch_all(&mut *self.tx)
+            .await
+            .map_err(StoreError::during("reading the hosts under limits"))
     }
 
     /// Locks the rows that the frame triggers will write.
@@ -228,7 +240,7 @@ impl BookingTx {
 
     /// Starts frames; answers those started with their new version.
     pub async fn start_frames(&mut self, frames: &StartColumns<'_>) -> Result<Vec<(String, i32)>, StoreError> {
-        sqlx::query_as(sql!("booking/start_frames"))
+        sqlx::query_as(self.schema.fit(sql!("booking/start_frames")))
             .bind(&frames.frame)
             .bind(&frames.version)
             .bind(&frames.host)
@@ -244,7 +256,7 @@ impl BookingTx {
 
     /// Why frames were not started: (frame, cause).
     pub async fn why_not_started(&mut self, frames: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
-        sqlx::query_as(sql!("booking/why_not_started"))
+        sqlx::query_as(self.schema.fit(sql!("booking/why_not_started")))
             .bind(frames)
             .fetch_all(&mut *self.tx)
             .await
@@ -323,6 +335,18 @@ impl BookingTx {
             .execute(&mut *self.tx)
             .await
             .map_err(StoreError::during("taking host resources"))?;
+        Ok(())
+    }
+
+    /// Takes what is booked off the free memory that hosts have reported.
+    pub async fn take_reported_memory(&mut self, taken: &ApplyColumns<'_>) -> Result<(), StoreError> {
+        sqlx::query(sql!("booking/reported_memory"))
+            .bind(&taken.host)
+            .bind(&taken.host_memory)
+            .bind(&taken.host_gpu_memory)
+            .execute(&mut *self.tx)
+            .await
+            .map_err(StoreError::during("taking reported memory"))?;
         Ok(())
     }
 

@@ -6,53 +6,29 @@
 pub mod accounting;
 pub mod booking;
 pub mod error;
+pub mod explain;
 pub mod feed;
 pub mod hosts;
+pub mod notify;
 pub mod retry;
+mod schema;
+mod target;
 pub mod undo;
 pub mod work;
 
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
 
 pub use error::StoreError;
+use schema::Schema;
+use target::PasswordFile;
+pub use target::{Password, Target, Tls};
 
 /// How long one connection may take to be there when nothing else waits for it.
 const REACH_MAX: Duration = Duration::from_secs(10);
-
-/// How to reach the database.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Database name.
-    pub database: String,
-    /// User.
-    pub user: String,
-    /// Password; never logged.
-    pub password: Password,
-    /// Most connections.
-    pub pool_size: u32,
-    /// Of these, the connections for booking transactions; at least one is left for reading.
-    pub booking_connections: u32,
-    /// `application_name` of every session, at most 63 bytes.
-    pub member: String,
-}
-
-/// A text that does not print.
-#[derive(Clone)]
-pub struct Password(pub String);
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// The database.
 ///
@@ -62,29 +38,14 @@ impl std::fmt::Debug for Password {
 pub struct Store {
     pool: PgPool,
     bookings: PgPool,
+    password_file: Option<PasswordFile>,
+    schema: Schema,
 }
 
 impl Store {
-    /// Prepares a pool; connects on first use.
-    ///
-    /// Every session has a statement time-out, and an idle-in-transaction time-out of 5 s: the open transaction of a stopped
-    /// process would otherwise hold row locks for ever.
+    /// Prepares a pool; connects on first use. A password that stands in a file is read by [`Store::reach`].
     pub fn new(target: &Target) -> Self {
-        let options = PgConnectOptions::new_without_pgpass()
-            .host(&target.host)
-            .port(target.port)
-            .database(&target.database)
-            .username(&target.user)
-            .password(&target.password.0)
-            .application_name(&target.member)
-            .options([
-                ("timezone", "UTC"),
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("statement_timeout", "30s"),
-                ("tcp_keepalives_idle", "5"),
-                ("tcp_keepalives_interval", "2"),
-                ("tcp_keepalives_count", "3"),
-            ]);
+        let options = target.options();
         let pool = |connections: u32| {
             PgPoolOptions::new()
                 .max_connections(connections)
@@ -97,12 +58,17 @@ impl Store {
                 .connect_lazy_with(options.clone())
         };
         let bookings = target.booking_connections.clamp(1, target.pool_size.saturating_sub(1).max(1));
-        Self { pool: pool(target.pool_size.saturating_sub(bookings).max(1)), bookings: pool(bookings) }
+        Self {
+            pool: pool(target.pool_size.saturating_sub(bookings).max(1)),
+            bookings: pool(bookings),
+            password_file: PasswordFile::of(target),
+            schema: Schema::default(),
+        }
     }
 
     /// On a pool that somebody else made, for tests and benchmarks.
     pub fn on(pool: PgPool) -> Self {
-        Self { bookings: pool.clone(), pool }
+        Self { bookings: pool.clone(), pool, password_file: None, schema: Schema::default() }
     }
 
     /// Opens all connections for bookings and one for reading, so that nothing waits for them later.
@@ -115,12 +81,24 @@ impl Store {
     /// Opens a connection outside the pools and closes it. A pool tries a refused connection again for its whole time-out and
     /// then says only that it timed out; here the cause is told, and at once.
     pub async fn reach(&self) -> Result<(), StoreError> {
+        self.refresh_password().await?;
         let options = self.pool.connect_options();
         let connecting = async { PgConnection::connect_with(&options).await?.close().await };
         let answer = tokio::time::timeout(REACH_MAX, connecting).await;
         let silent =
             || Err(sqlx::Error::Io(std::io::Error::new(ErrorKind::TimedOut, format!("silent for {REACH_MAX:?}"))));
         answer.unwrap_or_else(|_| silent()).map_err(StoreError::during("connecting"))
+    }
+
+    /// Takes the password from its file, if it stands in one and has changed. Connections that are open stay.
+    pub async fn refresh_password(&self) -> Result<(), StoreError> {
+        let Some(file) = &self.password_file else { return Ok(()) };
+        if let Some(password) = file.changed().await? {
+            let options = (*self.pool.connect_options()).clone().password(&password);
+            self.pool.set_connect_options(options.clone());
+            self.bookings.set_connect_options(options);
+        }
+        Ok(())
     }
 
     /// Asks the database for a sign of life.

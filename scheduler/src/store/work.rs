@@ -22,7 +22,7 @@ pub struct LayerRow {
     pub int_waiting_count: i64,
     pub pk_job: String,
     pub job_name: String,
-    pub job_started: i64,
+    pub job_started: f64,
     pub str_os: Option<String>,
     pub int_priority: i32,
     pub job_max_cores: i32,
@@ -49,6 +49,7 @@ pub struct LimitRow {
     pub limit_name: String,
     pub max_value: Option<i64>,
     pub running: i64,
+    pub b_host_limit: bool,
 }
 
 /// What the procs of a job, folder or show really hold: centicores and GPUs.
@@ -117,7 +118,7 @@ pub struct EnvironmentRow {
 impl Store {
     /// The layers with waiting frames that could run in a pool.
     pub async fn layers(&self, facility: &FacilityId, alloc: &AllocId) -> Result<Vec<LayerRow>, StoreError> {
-        sqlx::query_as(sql!("work/layers"))
+        sqlx::query_as(self.schema.fit(sql!("work/layers")))
             .bind(facility.as_str())
             .bind(alloc.as_str())
             .fetch_all(&self.pool)
@@ -132,6 +133,15 @@ impl Store {
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("reading the limits"))
+    }
+
+    /// The hosts on which frames run under limits: (limit, host).
+    pub async fn hosts_under_limits(&self, limits: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
+        sqlx::query_as(sql!("work/hosts_under_limits"))
+            .bind(limits)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(StoreError::during("reading the hosts under limits"))
     }
 
     /// What procs really hold; a key without procs has no row. `alloc` matters for subscriptions only.

@@ -169,8 +169,8 @@ async fn schedule(database: &Database, frames: usize) -> anyhow::Result<Ours> {
     let began = Instant::now();
     let (booked, mut seen) = watch::channel((0, began));
     let counter = Arc::new(Counter { booked, refusals: Mutex::default() });
-    let policy = cue_scheduler::app::policy(&config)?;
-    let engine = cue_scheduler::app::engine(&config, policy, None, store.clone(), None, counter.clone());
+    let policy = cue_scheduler::app::policy(&config);
+    let engine = cue_scheduler::app::engine(&config, policy, store.clone(), None, counter.clone());
     let stop = CancellationToken::new();
     let running = tokio::spawn(engine.run(stop.clone()));
     while seen.borrow_and_update().0 < frames {

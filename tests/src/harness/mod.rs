@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use cue_scheduler::store::{Password, Target};
+use cue_scheduler::store::{Password, Target, Tls};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -65,7 +65,8 @@ pub struct Harness {
     pub cuebot: Option<CuebotSim>,
     /// Where files go.
     pub folder: PathBuf,
-    _server: Option<Server>,
+    /// The private server; `None` with an existing one.
+    pub server: Option<Server>,
 }
 
 impl Harness {
@@ -78,7 +79,7 @@ impl Harness {
         let server = Server::start(Options::default()).await?;
         let database = server.database().await?;
         let harness = Self::assemble(config, Some(database), folder, say).await?;
-        Ok(Self { _server: Some(server), ..harness })
+        Ok(Self { server: Some(server), ..harness })
     }
 
     /// The same with a new database on a server that runs, which takes less time.
@@ -126,7 +127,7 @@ impl Harness {
             }
             None => None,
         };
-        Ok(Self { loaded, pool, target, hosts, agent, cuebot, folder: folder.to_owned(), _server: None })
+        Ok(Self { loaded, pool, target, hosts, agent, cuebot, folder: folder.to_owned(), server: None })
     }
 
     /// Starts a real scheduler process; wait for it to be ready.
@@ -181,7 +182,8 @@ async fn existing_database(url: &str) -> anyhow::Result<(PgPool, Target)> {
         port: options.get_port(),
         database: options.get_database().unwrap_or_default().to_owned(),
         user: options.get_username().to_owned(),
-        password: Password(password.to_owned()),
+        password: Password::Text(password.to_owned()),
+        tls: Tls::default(),
         pool_size: 20,
         booking_connections: 3,
         member: String::new(),

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use cue_scheduler::store::Target;
+use cue_scheduler::store::{Password, Target};
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdin, Command};
@@ -23,7 +24,9 @@ const STOP_MAX: Duration = Duration::from_secs(40);
 /// after half a minute a SIGKILL. So it never outlives who started it.
 const KEEP: &str = r#"
     exec 3<&0
+    pid=$1; shift
     "$@" </dev/null 3<&- & child=$!
+    echo $child >"$pid"
     (cat <&3 >/dev/null; kill -TERM $child 2>/dev/null; sleep 30; kill -KILL $child 2>/dev/null) & watch=$!
     wait $child; status=$?
     kill $watch 2>/dev/null
@@ -36,6 +39,8 @@ pub struct Scheduler {
     hold: Option<ChildStdin>,
     metrics_port: u16,
     log: PathBuf,
+    /// Has the number of the process in it.
+    pid: PathBuf,
 }
 
 impl Scheduler {
@@ -51,10 +56,13 @@ impl Scheduler {
         let metrics_port = free_port()?;
         let mut yaml = String::new();
         let Target { host, port, database, user, password, .. } = target;
+        let password = match password {
+            Password::Text(text) => format!("db_pass: '{text}'"),
+            Password::File(path) => format!("db_pass_file: '{}'", path.display()),
+        };
         writeln!(
             yaml,
-            "database: {{db_host: '{host}', db_port: {port}, db_name: '{database}', db_user: '{user}', db_pass: '{}'}}",
-            password.0
+            "database: {{db_host: '{host}', db_port: {port}, db_name: '{database}', db_user: '{user}', {password}}}"
         )?;
         writeln!(yaml, "rqd: {{grpc_port: {rqd_port}}}")?;
         writeln!(yaml, "queue: {{metrics_port: {metrics_port}}}")?;
@@ -72,8 +80,10 @@ impl Scheduler {
         log: PathBuf,
     ) -> anyhow::Result<Self> {
         let out = std::fs::File::create(&log).with_context(|| format!("making {}", log.display()))?;
+        let pid = log.with_extension("pid");
         let mut keeper = Command::new("/bin/sh")
             .args(["-c", KEEP, "sh"])
+            .arg(&pid)
             .arg(program("cue-scheduler")?)
             .args(arguments)
             // Colours are for terminals.
@@ -86,7 +96,7 @@ impl Scheduler {
             .stderr(out)
             .spawn()
             .context("starting cue-scheduler")?;
-        Ok(Self { hold: keeper.stdin.take(), keeper, metrics_port, log })
+        Ok(Self { hold: keeper.stdin.take(), keeper, metrics_port, log, pid })
     }
 
     /// Waits until it says that it can work.
@@ -135,9 +145,23 @@ impl Scheduler {
         Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
+    /// The value of one series, written as in a scrape: `name{label="value"}`.
+    pub async fn series(&self, series: &str) -> anyhow::Result<Option<f64>> {
+        let (_, text) = self.get("/metrics").await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        Ok(value)
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends it a signal; it must have begun.
+    pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = std::fs::read_to_string(&self.pid).context("reading the number of the process")?;
+        let pid = Pid::from_raw(pid.trim().parse()?).context("a process has no number 0")?;
+        Ok(kill_process(pid, signal)?)
     }
 
     /// Waits for its end without telling it to; the exit code.

@@ -125,8 +125,11 @@ pub struct FolderDescription {
 pub struct LimitDescription {
     /// `limit_record.str_name`.
     pub name: String,
-    /// Running frames allowed.
+    /// Running frames allowed, or hosts that run some.
     pub max: i32,
+    /// Whether hosts are counted instead of frames.
+    #[serde(default)]
+    pub hosts: bool,
 }
 
 /// Like machines.

@@ -94,6 +94,7 @@ pub(super) async fn insert(connection: &mut PgConnection, farm: &FarmDescription
             .bind(&id)
             .bind(&limit.name)
             .bind(limit.max)
+            .bind(limit.hosts)
             .execute(&mut *connection)
             .await?;
         put(&mut places.limits, "limit", limit.name.clone(), id)?;

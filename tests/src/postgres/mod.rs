@@ -7,14 +7,14 @@
 pub mod binaries;
 pub mod template;
 
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use cue_scheduler::store::{Password, Target};
+use cue_scheduler::store::{Password, Target, Tls};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::{Child, Command};
@@ -36,6 +36,8 @@ pub struct Options {
     pub fsync: bool,
     /// More settings, as in `postgresql.conf`.
     pub settings: Vec<(String, String)>,
+    /// More files of its data folder, such as certificates or another `pg_hba.conf`: name and content.
+    pub files: Vec<(String, String)>,
     /// The folder with the server programs; `None` to find them.
     pub binaries: Option<PathBuf>,
     /// A folder of migrations to make the template from; `None` takes what [`template::MIGRATIONS_VARIABLE`] names, else our own
@@ -48,8 +50,17 @@ pub struct Server {
     port: u16,
     /// The watching shell; closing its standard input tells it to stop the server.
     process: Child,
-    folder: PathBuf,
+    command: Invocation,
     databases: AtomicU32,
+}
+
+/// How the server is started.
+#[derive(Debug)]
+struct Invocation {
+    user: Option<&'static str>,
+    binaries: PathBuf,
+    folder: PathBuf,
+    settings: Vec<(String, String)>,
 }
 
 impl Server {
@@ -81,11 +92,14 @@ impl Server {
             settings.retain(|(key, _)| key != "shared_preload_libraries");
         }
         settings.extend(options.settings);
-        let log = std::fs::File::create(folder.path().join("log"))?;
-        let process = start(user, &binaries, folder.path(), &settings, log)?;
+        for (name, content) in &options.files {
+            write_for_server(&folder.path().join("data").join(name), content)?;
+        }
+        let command = Invocation { user, binaries, folder: folder.path().to_owned(), settings };
+        let process = command.start()?;
         // From here on the watching shell removes it.
-        let folder = folder.keep();
-        let server = Self { port, process, folder, databases: AtomicU32::new(0) };
+        let _ = folder.keep();
+        let server = Self { port, process, command, databases: AtomicU32::new(0) };
         server.wait().await?;
         let migrations =
             options.migrations.or_else(|| std::env::var_os(template::MIGRATIONS_VARIABLE).map(PathBuf::from));
@@ -107,6 +121,22 @@ impl Server {
     /// A copy of a database that nobody is connected to.
     pub async fn copy_of(&self, database: &Database) -> anyhow::Result<Database> {
         self.copy(&database.name).await
+    }
+
+    /// Stops the server as a power cut would, and keeps its data for [`Server::start_again`].
+    pub async fn cut_off(&mut self) -> anyhow::Result<()> {
+        std::fs::write(self.command.folder.join(KEPT), "")?;
+        drop(self.process.stdin.take());
+        let ended = tokio::time::timeout(Duration::from_secs(30), self.process.wait()).await;
+        ended.context("PostgreSQL does not end")??;
+        Ok(())
+    }
+
+    /// Starts the server again, at the same port with the same data.
+    pub async fn start_again(&mut self) -> anyhow::Result<()> {
+        std::fs::remove_file(self.command.folder.join(KEPT)).context("the server was not cut off")?;
+        self.process = self.command.start()?;
+        self.wait().await
     }
 
     async fn copy(&self, template: &str) -> anyhow::Result<Database> {
@@ -134,7 +164,7 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let log = std::fs::read_to_string(self.command.folder.join("log")).unwrap_or_default();
         bail!("PostgreSQL did not answer within 30 s; its log:\n{log}")
     }
 
@@ -164,6 +194,11 @@ impl Drop for Server {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        // Where the shell was told to keep it.
+        let folder = &self.command.folder;
+        if folder.join(KEPT).exists() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
     }
 }
 
@@ -188,7 +223,8 @@ impl Database {
             port: self.port,
             database: self.name.clone(),
             user: USER.to_owned(),
-            password: Password(String::new()),
+            password: Password::Text(String::new()),
+            tls: Tls::default(),
             pool_size,
             booking_connections: 3,
             member: "cue-scheduler/test".to_owned(),
@@ -208,31 +244,41 @@ fn options(port: u16, database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(port).username(USER).database(database)
 }
 
-/// Starts the server under a shell that stops it and removes its folder when this process is gone: the shell waits for the end
-/// of its standard input, which this process holds open.
-fn start(
-    user: Option<&str>,
-    binaries: &Path,
-    folder: &Path,
-    settings: &[(String, String)],
-    log: std::fs::File,
-) -> anyhow::Result<Child> {
-    const WATCH: &str = r#"
-        exec 3<&0
-        folder=$1; shift
-        "$@" </dev/null 3<&- & server=$!
-        (cat <&3 >/dev/null; kill -QUIT $server 2>/dev/null) & watch=$!
-        wait $server
-        kill $watch 2>/dev/null
-        cd / && rm -rf "$folder""#;
-    let mut command = run_as(user, Path::new("/bin/sh"));
-    command.args(["-c", WATCH, "sh"]).arg(folder).arg(binaries.join("postgres")).arg("-D").arg(folder.join("data"));
-    for (key, value) in settings {
-        command.arg("-c").arg(format!("{key}={value}"));
+/// A file of this name in the server's folder tells the watching shell not to remove the folder.
+const KEPT: &str = "kept";
+
+impl Invocation {
+    /// Starts the server under a shell that stops it and removes its folder when this process is gone: the shell waits for the
+    /// end of its standard input, which this process holds open.
+    fn start(&self) -> anyhow::Result<Child> {
+        const WATCH: &str = r#"
+            exec 3<&0
+            folder=$1; shift
+            "$@" </dev/null 3<&- & server=$!
+            (cat <&3 >/dev/null; kill -QUIT $server 2>/dev/null) & watch=$!
+            wait $server
+            kill $watch 2>/dev/null
+            cd / && { [ -e "$folder/kept" ] || rm -rf "$folder"; }"#;
+        let Self { user, binaries, folder, settings } = self;
+        let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
+        let mut command = run_as(*user, Path::new("/bin/sh"));
+        command.args(["-c", WATCH, "sh"]).arg(folder).arg(binaries.join("postgres")).arg("-D").arg(folder.join("data"));
+        for (key, value) in settings {
+            command.arg("-c").arg(format!("{key}={value}"));
+        }
+        // A signal to the foreground group, such as Ctrl-C, is not for the server: it ends with this process.
+        command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+        command.spawn().context("starting PostgreSQL")
     }
-    // A signal to the foreground group, such as Ctrl-C, is not for the server: it ends with this process.
-    command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
-    command.spawn().context("starting PostgreSQL")
+}
+
+/// Writes a file that the server alone may read, as it wants it for keys.
+fn write_for_server(path: &Path, content: &str) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| format!("writing {}", path.display()))?;
+    let folder = std::fs::metadata(path.parent().context("a file lies in a folder")?)?;
+    std::os::unix::fs::chown(path, Some(folder.uid()), Some(folder.gid()))?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(())
 }
 
 /// A command as that user; `None` for the own one.

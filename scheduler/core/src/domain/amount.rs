@@ -46,6 +46,8 @@ amounts! {
     Gpus,
     /// Frames, where limits count them.
     Frames,
+    /// Hosts, where limits count them.
+    Hosts,
 }
 
 impl Centicores {

@@ -25,7 +25,7 @@ impl CoreRequest {
 }
 
 /// `host.int_thread_mode`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ThreadMode {
     /// 0, and any number that is not known: cores in balance with memory.
     #[default]

@@ -56,3 +56,42 @@ pub fn parse_layer_tags(text: &str) -> Vec<Arc<str>> {
     let joined: String = text.chars().filter(|c| *c != ' ').collect();
     joined.split('|').filter(|tag| !tag.is_empty()).map(Arc::from).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: &str) -> Vec<String> {
+        parse_layer_tags(text).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn tags_are_what_stands_between_bars_without_blanks() {
+        for (text, tags) in [
+            ("", &[][..]),
+            ("   ", &[]),
+            ("||| |", &[]),
+            ("general", &["general"]),
+            (" gen eral | desktop|", &["general", "desktop"]),
+            ("a|a", &["a", "a"]),
+            ("'\"|;--", &["'\"", ";--"]),
+            ("ünï🎬 | \u{a0}x", &["ünï🎬", "\u{a0}x"]),
+            ("tab\there", &["tab\there"]),
+        ] {
+            assert_eq!(parsed(text), tags, "{text:?}");
+        }
+        let long = "t".repeat(10_240);
+        assert_eq!(parsed(&long), [long]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_tags_that_read_back_as_themselves(text in "[ -~|üñ🎬\u{0}-\u{1f}]{0,300}") {
+            let tags = parsed(&text);
+            prop_assert!(tags.iter().all(|tag| !tag.is_empty() && !tag.contains([' ', '|'])));
+            prop_assert_eq!(parsed(&tags.join(" | ")), tags);
+        }
+    }
+}

@@ -8,6 +8,7 @@
 //! Invariants: [`HostIndex::best`] gives the host with the least [`Score`] of all that fit (a test compares it with a scan
 //! of all hosts); and what it gives depends on ids and amounts, never on the order of the snapshot.
 
+mod candidates;
 mod nearest;
 mod refused;
 mod shelf;
@@ -20,6 +21,7 @@ use crate::planning::score::{Saturation, Score};
 use crate::planning::size::{Ask, HostState};
 use crate::snapshot::{Host, HostIx, Layer};
 
+pub use candidates::Allowed;
 pub use nearest::Nearness;
 pub use refused::Refused;
 use shelf::{Finding, Kind, Place, Shelf};
@@ -171,6 +173,30 @@ impl<'a> HostIndex<'a> {
         best.map(|score| self.by_rank[score.host as usize])
     }
 
+    /// The best of a few hosts that can take a frame of no more than `room` whole cores.
+    pub fn best_among(&self, hosts: &[HostIx], shelves: &Shelves, ask: &Ask, room: i64) -> Option<HostIx> {
+        let fitting = hosts.iter().filter(|at| self.fits(**at, shelves, ask, room));
+        let best = fitting.min_by_key(|at| {
+            let (at, state) = (at.0 as usize, self.state(**at));
+            let (begin, _) = self.stands[at];
+            Score {
+                wastes_gpus: ask.without_gpus() && self.shelf(self.stands_on[begin as usize]).kind.gpus,
+                cores: self.saturation.core_key(state.idle_cores()),
+                memory: self.saturation.memory_key(state.idle().memory),
+                host: self.ranks[at],
+            }
+        });
+        best.copied()
+    }
+
+    /// Whether a host stands on one of the shelves and can take a frame.
+    fn fits(&self, at: HostIx, shelves: &Shelves, ask: &Ask, room: i64) -> bool {
+        let (begin, end) = self.stands[at.0 as usize];
+        let state = self.state(at);
+        let on = &self.stands_on[begin as usize..end as usize];
+        on.iter().any(|on| shelves.0.binary_search(on).is_ok()) && state.sound() && ask.size_on(&state, room).is_some()
+    }
+
     /// Whether some host of the shelves could take a frame of the layer if it were idle.
     pub fn large_enough(&self, shelves: &Shelves, ask: &Ask) -> bool {
         shelves.0.iter().any(|at| self.shelf(*at).large_enough(ask))
@@ -209,7 +235,7 @@ impl<'a> HostIndex<'a> {
                 *on
             } else {
                 let new = self.shelves.len() as ShelfIx;
-                self.shelves.push(Shelf::new(kind));
+                self.shelves.push(Shelf::new(&tag.name, kind));
                 places.push(Vec::new());
                 of_tag.push((kind_at, new));
                 new

@@ -9,7 +9,7 @@ use crate::planning::size::{Ask, HostState, NO_BOUND, Window};
 use crate::snapshot::Host;
 
 /// What of a host does not change in a pass and decides whom it may serve.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Kind<'a> {
     /// Its operating systems, as written.
     pub os: &'a str,
@@ -55,6 +55,7 @@ pub struct Finding {
 
 #[derive(Debug)]
 pub struct Shelf<'a> {
+    pub tag: &'a str,
     pub kind: Kind<'a>,
     /// How often hosts have moved.
     moves: u64,
@@ -78,8 +79,8 @@ impl Place {
 }
 
 impl<'a> Shelf<'a> {
-    pub fn new(kind: Kind<'a>) -> Self {
-        Self { kind, moves: 0, sections: BTreeMap::new(), largest: Vec::new(), hosts: Vec::new() }
+    pub fn new(tag: &'a str, kind: Kind<'a>) -> Self {
+        Self { tag, kind, moves: 0, sections: BTreeMap::new(), largest: Vec::new(), hosts: Vec::new() }
     }
 
     /// Counts a host in. Of equal ones the first in the order of ids stands for all.
@@ -178,6 +179,18 @@ impl<'a> Shelf<'a> {
             }
         }
         best
+    }
+
+    /// From the number of idle cores to the hosts with so many, where some of them might take a frame of no more than `room`
+    /// cores. The shelf must stand in ascending order of both.
+    pub fn buckets(&self, ask: &Ask, room: i64) -> impl Iterator<Item = (i64, &BTreeSet<(i64, u32)>)> {
+        let enough_gpus = Section { idle_gpus: ask.gpus.0.max(0), entirely_idle: false };
+        let window = ask.window(self.kind.mode, room);
+        let sections = window.into_iter().flat_map(move |window| {
+            let sections = self.sections.range(enough_gpus..);
+            sections.flat_map(move |(_, buckets)| buckets.range(window.from..=window.to))
+        });
+        sections.map(|(cores, bucket)| (*cores, bucket))
     }
 
     /// Whether some host of the shelf could take a frame if it were idle.

@@ -2,9 +2,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::amount::{Gpus, Kb};
+use crate::planning::epvm::{Epvm, Points};
+use crate::planning::score;
 use crate::planning::size::NO_BOUND;
 use crate::snapshot::{Layer, LayerIx, Snapshot};
-use crate::test_farm::{Farm, GIB, any_farm, policy, tag};
+use crate::test_farm::{Farm, GIB, any_farm, policy, tag, weights};
 
 /// The best host by looking at all of them.
 fn scan(snapshot: &Snapshot, states: &[HostState], layer: &Layer, room: i64, saturation: Saturation) -> Option<HostIx> {
@@ -61,6 +63,54 @@ proptest! {
             if let Some(host) = found {
                 let mut state = index.state(host);
                 if let Some(size) = ask.size_on(&state, room) {
+                    state.take(&size, 1);
+                }
+                index.put(host, state);
+                states[host.0 as usize] = state;
+            }
+        }
+    }
+}
+
+/// The cheapest host by looking at all of them.
+fn scan_points(snapshot: &Snapshot, states: &[HostState], layer: &Layer, allowed: Allowed) -> Option<(HostIx, Points)> {
+    let ask = Ask::of(layer, &policy());
+    let os = snapshot[layer.job].os.as_deref();
+    let scored = by_id(&snapshot.hosts).into_iter().enumerate().filter_map(|(rank, at)| {
+        let (host, state) = (&snapshot[at], &states[at.0 as usize]);
+        let may = gate::tags_meet(&layer.tags, &host.tags)
+            && gate::os_accepted(os, &host.os)
+            && gate::mode_accepted(layer.threadable, host.thread_mode)
+            && state.sound();
+        let size = ask.size_on(state, allowed.cores).filter(|_| may)?;
+        let frames = (allowed.cores / size.cores.whole_cores()).min(allowed.frames.into());
+        let points = weights().points(state.idle(), &size, frames);
+        Some((points, state.idle_cores(), state.idle().memory, rank, at))
+    });
+    scored.min().map(|(points, .., at)| (at, points))
+}
+
+proptest! {
+    #[test]
+    fn with_as_many_candidates_as_hosts_the_cheapest_is_the_one_that_a_scan_of_all_would_find(
+        snapshot in any_farm(),
+        rooms in prop::collection::vec((prop_oneof![Just(NO_BOUND), 0..20_i64], 1..9_u32), 14),
+    ) {
+        let epvm = Epvm { max_candidates: snapshot.hosts.len() as u32, weights: weights() };
+        let saturation = score::Strategy::Epvm(epvm.clone()).saturation();
+        let mut index = HostIndex::new(&snapshot.hosts, &snapshot.layers, saturation);
+        let mut states: Vec<_> = snapshot.hosts.iter().map(HostState::of).collect();
+        for (at, (cores, frames)) in (0..snapshot.layers.len()).zip(rooms.into_iter().cycle()) {
+            let layer = &snapshot[LayerIx(at as u32)];
+            let ask = Ask::of(layer, &policy());
+            let allowed = Allowed { cores, frames };
+            let os = snapshot[layer.job].os.as_deref();
+            let shelves = index.shelves(&layer.tags, os, &ask).ok();
+            let found = shelves.and_then(|shelves| index.cheapest(&shelves, &ask, allowed, &epvm));
+            prop_assert_eq!(found, scan_points(&snapshot, &states, layer, allowed));
+            if let Some((host, _)) = found {
+                let mut state = index.state(host);
+                if let Some(size) = ask.size_on(&state, cores) {
                     state.take(&size, 1);
                 }
                 index.put(host, state);

@@ -2,13 +2,12 @@
 //!
 //! The questions are asked in the order of [`Reason`](crate::reason::Reason), so that the first one answered with no is the reason shown.
 
-use std::collections::BTreeSet;
-
-use crate::domain::amount::{Centicores, Frames, Gpus, Resources};
+use crate::domain::amount::{Centicores, Gpus, Resources};
 use crate::domain::cap::{Budget, Cap};
 use crate::reason::{Full, Obstacle};
-use crate::snapshot::{Layer, Snapshot};
+use crate::snapshot::{HostIx, Layer, Snapshot};
 
+use super::limits::{Limits, Seats};
 use super::size::NO_BOUND;
 
 /// The budgets of a snapshot and what the plan has taken of them.
@@ -18,7 +17,7 @@ pub struct Headroom<'a> {
     subscriptions: Vec<Budget>,
     folders: Vec<CoresAndGpus>,
     jobs: Vec<CoresAndGpus>,
-    limits: Vec<Budget>,
+    limits: Limits<'a>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +47,7 @@ impl<'a> Headroom<'a> {
                 .map(|folder| CoresAndGpus { cores: folder.cores, gpus: folder.gpus })
                 .collect(),
             jobs: snapshot.jobs.iter().map(|job| CoresAndGpus { cores: job.cores, gpus: job.gpus }).collect(),
-            limits: snapshot.limits.iter().map(|limit| limit.frames).collect(),
+            limits: Limits::of(snapshot),
         }
     }
 
@@ -60,7 +59,6 @@ impl<'a> Headroom<'a> {
         let subscription = &self.subscriptions[job.subscription.0 as usize];
         let folder = &self.folders[job.folder.0 as usize];
         let of_job = &self.jobs[layer.job.0 as usize];
-        let limits = || distinct(layer).map(|at| &self.limits[at]);
         let cores = Centicores::cores(least).0;
         let gpus = layer.gpus.0.max(0);
 
@@ -76,33 +74,33 @@ impl<'a> Headroom<'a> {
             .or_else(|| of_gpus(&folder.gpus, Obstacle::FolderGpus))
             .or_else(|| of_cores(&of_job.cores, Obstacle::JobCores))
             .or_else(|| of_gpus(&of_job.gpus, Obstacle::JobGpus))
-            .or_else(|| self.full_limit(layer));
+            .or_else(|| self.limits.refusal(layer));
         if let Some(obstacle) = refusal {
             return Err(obstacle);
         }
 
         let least_of =
             |budgets: &[&Budget]| budgets.iter().filter_map(|budget| budget.headroom()).fold(NO_BOUND, i64::min);
-        let frames = limits()
-            .filter_map(Budget::headroom)
-            .chain((gpus > 0).then(|| least_of(&[&folder.gpus, &of_job.gpus]) / gpus.max(1)))
-            .fold(i64::from(u32::MAX), i64::min);
+        let by_gpus = (gpus > 0).then(|| least_of(&[&folder.gpus, &of_job.gpus]) / gpus.max(1));
+        let frames = self.limits.frames(layer).min(by_gpus.unwrap_or(NO_BOUND)).min(u32::MAX.into());
         Ok(Room {
             cores: least_of(&[subscription, &folder.cores, &of_job.cores]) / Centicores::CORE.0,
             frames: frames as u32,
         })
     }
 
-    /// The fullest limit of a layer that has no room for one more frame.
-    fn full_limit(&self, layer: &Layer) -> Option<Obstacle> {
-        let refusing = distinct(layer).filter_map(|at| Some((at, full(&self.limits[at], 1)?)));
-        let (at, frames) =
-            refusing.min_by_key(|(at, _)| (self.limits[*at].headroom(), &self.snapshot.limits[*at].id))?;
-        Some(Obstacle::Limit { name: self.snapshot.limits[at].name.clone(), frames: frames.map(Frames) })
+    /// On which hosts the layer may run, if one of its limits counts hosts.
+    pub fn seats(&self, layer: &Layer) -> Option<Seats> {
+        self.limits.seats(layer)
     }
 
-    /// Counts `frames` frames of a layer.
-    pub fn take(&mut self, layer: &Layer, size: &Resources, frames: u32) {
+    /// The fullest limit of a layer of which no seat is left.
+    pub fn no_seat(&self, layer: &Layer) -> Option<Obstacle> {
+        self.limits.no_seat(layer)
+    }
+
+    /// Counts `frames` frames of a layer on a host.
+    pub fn take(&mut self, layer: &Layer, host: HostIx, size: &Resources, frames: u32) {
         let job = &self.snapshot[layer.job];
         let frames = i64::from(frames);
         let cores = size.cores.0.saturating_mul(frames);
@@ -114,9 +112,7 @@ impl<'a> Headroom<'a> {
             add(&mut pair.cores, cores);
             add(&mut pair.gpus, gpus);
         }
-        for at in distinct(layer) {
-            add(&mut self.limits[at], frames);
-        }
+        self.limits.take(layer, host, frames);
     }
 }
 
@@ -126,10 +122,4 @@ fn full(budget: &Budget, wanted: i64) -> Option<Full<i64>> {
         Cap::AtMost(most) if !budget.allows(wanted) => Some(Full { wanted, used: budget.used, most }),
         _ => None,
     }
-}
-
-/// The positions of a layer's limits, each once.
-fn distinct(layer: &Layer) -> impl Iterator<Item = usize> {
-    let set: BTreeSet<_> = layer.limits.iter().map(|at| at.0 as usize).collect();
-    set.into_iter()
 }

@@ -10,15 +10,20 @@
 //! [`check()`] verifies a plan from the snapshot alone and shares no code with what made it.
 
 pub mod check;
+pub mod epvm;
 pub mod gate;
 mod headroom;
+mod limits;
 pub mod order;
 mod plan;
-pub(crate) mod score;
+pub mod score;
 pub(crate) mod size;
 mod why;
 
 pub use check::{Violation, check};
+
+use epvm::Points;
+use score::Strategy;
 
 use crate::domain::amount::{Kb, Resources};
 use crate::reason::{Obstacle, Reason};
@@ -27,10 +32,8 @@ use crate::snapshot::{HostIx, LayerIx, Snapshot};
 /// What the configuration says about placing work.
 #[derive(Clone, Debug)]
 pub struct Policy {
-    /// Prefer hosts with the fewest idle cores that fit (else with the most): `core_saturation`.
-    pub core_saturation: bool,
-    /// Among hosts with equally many idle cores, prefer those with the least idle memory (else with the most).
-    pub memory_saturation: bool,
+    /// How the host for a frame is chosen.
+    pub strategy: Strategy,
     /// A threadable frame that would leave no more memory than this takes all idle cores, since nobody else could use
     /// them: `queue.memory_stranded_threshold`.
     pub memory_stranded: Kb,
@@ -40,6 +43,9 @@ pub struct Policy {
     pub frames_per_layer: Option<u32>,
     /// Most hosts for one layer in one pass; `None` for no bound: `queue.host_candidate_attempts_per_layer`.
     pub hosts_per_layer: Option<u32>,
+    /// Most jobs of a show that get frames in one pass; `None` for no bound: `queue.max_jobs_per_cluster_pass`. Those that find
+    /// no host don't count: a bound must not let work that fits nowhere hide work that fits.
+    pub jobs_per_show: Option<u32>,
 }
 
 /// `frames` frames of a layer on a host, each with the same reservation.
@@ -53,6 +59,8 @@ pub struct Placement {
     pub size: Resources,
     /// How many frames, at least 1.
     pub frames: u32,
+    /// The host's score when it was chosen, where the strategy has scores.
+    pub score: Option<Points>,
 }
 
 /// Frames that wait on, and why.

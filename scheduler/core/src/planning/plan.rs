@@ -1,25 +1,30 @@
 //! Serving the layers of a pool, one after the other.
 
-use crate::host_index::{HostIndex, Refused, Search, Shelves};
-use crate::reason::Bound;
-use crate::snapshot::{HostIx, Layer, LayerIx, Snapshot};
+use std::collections::{HashMap, HashSet};
 
+use crate::host_index::{Allowed, HostIndex, Refused, Search, Shelves};
+use crate::reason::Bound;
+use crate::snapshot::{HostIx, JobIx, Layer, LayerIx, Snapshot, SubscriptionIx};
+
+use super::epvm::Points;
 use super::headroom::{Headroom, Room};
+use super::limits::Seats;
 use super::order;
-use super::score::Saturation;
+use super::score::Strategy;
 use super::size::{Ask, NO_BOUND};
 use super::why::{self, Left, Why};
 use super::{Placement, Plan, Policy};
 
 /// See [`super::plan`].
 pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
-    let saturation = Saturation { cores: policy.core_saturation, memory: policy.memory_saturation };
+    let saturation = policy.strategy.saturation();
     let mut planner = Planner {
         snapshot,
         policy,
         hosts: HostIndex::new(&snapshot.hosts, &snapshot.layers, saturation),
         headroom: Headroom::of(snapshot),
         refused: Refused::default(),
+        served: served_before(snapshot),
         placements: Vec::new(),
         left: Vec::new(),
     };
@@ -30,12 +35,28 @@ pub fn whole_pool(snapshot: &Snapshot, policy: &Policy) -> Plan {
     Plan { placements, waiting: why::obstacles(snapshot, policy, saturation, &hosts, left) }
 }
 
+/// What a bound of the pass leaves after its earlier rounds.
+fn left(bound: Option<u32>, given: u32) -> u32 {
+    bound.map_or(u32::MAX, |bound| bound.saturating_sub(given))
+}
+
+/// The jobs to which earlier rounds gave frames.
+fn served_before(snapshot: &Snapshot) -> HashMap<SubscriptionIx, HashSet<JobIx>> {
+    let mut served: HashMap<SubscriptionIx, HashSet<JobIx>> = HashMap::new();
+    for layer in snapshot.layers.iter().filter(|layer| layer.given.frames > 0) {
+        served.entry(snapshot[layer.job].subscription).or_default().insert(layer.job);
+    }
+    served
+}
+
 struct Planner<'a> {
     snapshot: &'a Snapshot,
     policy: &'a Policy,
     hosts: HostIndex<'a>,
     headroom: Headroom<'a>,
     refused: Refused,
+    /// By subscription: jobs that were given frames in this pass.
+    served: HashMap<SubscriptionIx, HashSet<JobIx>>,
     placements: Vec<Placement>,
     left: Vec<Left>,
 }
@@ -53,6 +74,25 @@ struct Turn<'a> {
     hosts: u32,
 }
 
+/// The host for a layer's next frames.
+struct Choice {
+    host: HostIx,
+    score: Option<Points>,
+}
+
+impl Choice {
+    fn without_score(host: HostIx) -> Self {
+        Self { host, score: None }
+    }
+}
+
+impl Turn<'_> {
+    /// What caps, bounds and the waiting work allow.
+    fn allowed(&self, room: Room) -> Allowed {
+        Allowed { cores: room.cores, frames: self.waiting.min(self.frames).min(room.frames).max(1) }
+    }
+}
+
 impl<'a> Planner<'a> {
     fn serve(&mut self, at: LayerIx) {
         let layer = &self.snapshot[at];
@@ -62,8 +102,8 @@ impl<'a> Planner<'a> {
             layer,
             ask,
             waiting: layer.waiting,
-            frames: self.policy.frames_per_layer.unwrap_or(u32::MAX),
-            hosts: self.policy.hosts_per_layer.unwrap_or(u32::MAX),
+            frames: left(self.policy.frames_per_layer, layer.given.frames),
+            hosts: left(self.policy.hosts_per_layer, layer.given.hosts),
         };
         let shelves = match self.shelves(&turn) {
             Ok(shelves) => shelves,
@@ -79,7 +119,7 @@ impl<'a> Planner<'a> {
         let mut search = Search::new(&shelves, &ask);
         while turn.waiting > 0 {
             match self.next_host(&turn, &mut search) {
-                Ok(host) => self.fill(host, &mut turn),
+                Ok(choice) => self.fill(choice, &mut turn),
                 Err(why) => {
                     self.left.push(Left { layer: at, frames: turn.waiting, why });
                     return;
@@ -102,21 +142,67 @@ impl<'a> Planner<'a> {
     }
 
     /// The questions, in their order: a host for the next frame, or the first obstacle.
-    fn next_host(&mut self, turn: &Turn, search: &mut Search) -> Result<HostIx, Why> {
+    fn next_host(&mut self, turn: &Turn, search: &mut Search) -> Result<Choice, Why> {
         let room = self.room(turn)?;
-        let Some(host) = self.hosts.best(search, room.cores) else {
-            return Err(self.why_none(turn, search));
+        let Some(choice) = self.choose(turn, search, room) else {
+            return Err(self.why_none(turn, search, room));
         };
         match self.policy {
             Policy { frames_per_layer: Some(most), .. } if turn.frames == 0 => Err(Why::Bound(Bound::Frames(*most))),
             Policy { hosts_per_layer: Some(most), .. } if turn.hosts == 0 => Err(Why::Bound(Bound::Hosts(*most))),
-            _ => Ok(host),
+            Policy { jobs_per_show: Some(most), .. } if !self.may_serve(turn.layer.job, *most) => {
+                Err(Why::Bound(Bound::Jobs(*most)))
+            }
+            _ => Ok(choice),
+        }
+    }
+
+    /// Whether a job is among the first `most` of its show.
+    fn may_serve(&self, job: JobIx, most: u32) -> bool {
+        let served = self.served.get(&self.snapshot[job].subscription);
+        served.map_or(most > 0, |served| served.contains(&job) || served.len() < most as usize)
+    }
+
+    fn choose(&self, turn: &Turn, search: &mut Search, room: Room) -> Option<Choice> {
+        if let Some(Seats { held, only }) = self.headroom.seats(turn.layer) {
+            let held = self.choose_among(&held, turn, search, room);
+            if held.is_some() {
+                return held;
+            }
+            if let Some(only) = only {
+                return self.choose_among(&only, turn, search, room);
+            }
+        }
+        match &self.policy.strategy {
+            Strategy::Saturation(_) => self.hosts.best(search, room.cores).map(Choice::without_score),
+            Strategy::Epvm(epvm) => {
+                let (host, score) = self.hosts.cheapest(search.shelves(), &turn.ask, turn.allowed(room), epvm)?;
+                Some(Choice { host, score: Some(score) })
+            }
+        }
+    }
+
+    fn choose_among(&self, hosts: &[HostIx], turn: &Turn, search: &Search, room: Room) -> Option<Choice> {
+        let shelves = search.shelves();
+        match &self.policy.strategy {
+            Strategy::Saturation(_) => {
+                self.hosts.best_among(hosts, shelves, &turn.ask, room.cores).map(Choice::without_score)
+            }
+            Strategy::Epvm(epvm) => {
+                let (host, score) = self.hosts.cheapest_among(hosts, shelves, &turn.ask, turn.allowed(room), epvm)?;
+                Some(Choice { host, score: Some(score) })
+            }
         }
     }
 
     /// Why no host takes a frame although the caps have room for the smallest possible one. On some hosts a frame can't be
     /// so small: whole hosts, and hosts in mode Variable. If one of those would take it but for a cap, the cap is why.
-    fn why_none(&mut self, turn: &Turn, search: &mut Search) -> Why {
+    fn why_none(&mut self, turn: &Turn, search: &mut Search, room: Room) -> Why {
+        if let Some(limit) = self.headroom.no_seat(turn.layer)
+            && self.hosts.best(search, room.cores).is_some()
+        {
+            return Why::Cap(limit);
+        }
         let Some(host) = self.hosts.best(search, NO_BOUND) else {
             self.refused.note(search.shelves(), &turn.ask);
             return Why::Busy(search.shelves().clone());
@@ -131,9 +217,10 @@ impl<'a> Planner<'a> {
     }
 
     /// Puts as many frames on a host as host, caps and bounds allow.
-    fn fill(&mut self, host: HostIx, turn: &mut Turn<'a>) {
+    fn fill(&mut self, Choice { host, score }: Choice, turn: &mut Turn<'a>) {
         let mut state = self.hosts.state(host);
         turn.hosts -= 1;
+        self.served.entry(self.snapshot[turn.layer.job].subscription).or_default().insert(turn.layer.job);
         while turn.waiting > 0
             && turn.frames > 0
             && let Ok(room) = self.room(turn)
@@ -141,10 +228,10 @@ impl<'a> Planner<'a> {
                 turn.ask.run_on(&state, room.cores, turn.waiting.min(turn.frames).min(room.frames))
         {
             state.take(&size, frames);
-            self.headroom.take(turn.layer, &size, frames);
+            self.headroom.take(turn.layer, host, &size, frames);
             turn.waiting -= frames;
             turn.frames -= frames;
-            self.place(Placement { layer: turn.at, host, size, frames });
+            self.place(Placement { layer: turn.at, host, size, frames, score });
         }
         self.hosts.put(host, state);
     }

@@ -1,11 +1,31 @@
 //! Which host first, of those that fit.
 //!
-//! A score is compared field by field, the least is the best, and the host's id decides last: ties fall the same way in
-//! every run. *Saturation* packs or spreads: by idle cores first, and only among hosts with equally many by idle memory.
-//! Hosts with GPUs are kept for work that needs them where there is a choice. Reservations and locality, when they come,
-//! are fields of this struct.
+//! There are two strategies. *Saturation* packs or spreads: by idle cores first, and only among hosts with equally many by
+//! idle memory; hosts with GPUs are kept for work that needs them where there is a choice. Its score is compared field by
+//! field, the least is the best, and the host's id decides last: ties fall the same way in every run. Reservations and
+//! locality, when they come, are fields of that struct. The other strategy is [`Epvm`].
 
+use super::epvm::Epvm;
 use crate::domain::amount::Kb;
+
+/// How the host for a layer's next frames is chosen: `queue.host_booking_strategy`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Strategy {
+    /// By what is idle.
+    Saturation(Saturation),
+    /// By what would be left over.
+    Epvm(Epvm),
+}
+
+impl Strategy {
+    /// The order in which hosts stand in the index.
+    pub fn saturation(&self) -> Saturation {
+        match self {
+            Self::Saturation(saturation) => *saturation,
+            Self::Epvm(_) => Saturation { cores: true, memory: true },
+        }
+    }
+}
 
 /// The directions of the saturation strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,7 +85,10 @@ impl Inquiry<'_, '_> {
             Why::Cap(obstacle) => obstacle,
             Why::Bound(bound) => Obstacle::PassBound(bound),
             Why::NoHost(NoShelf::Tag) => Obstacle::NoHostWithTag { hosts: self.snapshot.hosts.len() as u32 },
-            Why::NoHost(NoShelf::Os(shelves)) => Obstacle::NoHostWithOs { hosts: self.nearness.count(&shelves) },
+            Why::NoHost(NoShelf::Os(shelves)) => Obstacle::NoHostWithOs {
+                hosts: self.nearness.count(&shelves),
+                os: self.snapshot[self.snapshot[layer].job].os.clone().unwrap_or_default(),
+            },
             Why::NoHost(NoShelf::Mode(shelves)) => {
                 Obstacle::NoHostForUnthreaded { hosts: self.nearness.count(&shelves) }
             }

@@ -9,19 +9,28 @@
 //! the scheduler above the layer's above the job's. Where upstream's Rust scheduler differed (memory 2.3 % low, `$` and `\`
 //! in names) Cuebot's values and literal replacement are used.
 
+mod error;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use thiserror::Error;
-
-use crate::domain::amount::{Centicores, Gpus, Kb, Resources};
+use crate::domain::amount::{Kb, Resources};
 use crate::domain::id::{FrameId, JobId, LayerId, ProcId};
-use crate::frame_set::{FrameSet, RangeError};
+use crate::frame_set::FrameSet;
+
+pub use error::BuildError;
 
 /// [`RunFrame::pid`]: a process id that no process has. Until an agent written in Python knows the real one, a kill signals
 /// the group of this one, and with 0 that is the agent's own.
 pub const PID_OF_NOBODY: i32 = i32::MAX;
+
+/// Longest command, all tokens replaced. Tokens multiply: names may hold tokens, and a spec may be as long by itself.
+pub const COMMAND_BYTES_MAX: usize = 1 << 20;
+
+/// Most bytes of variables, names and values together. With the command they stay below 4 MiB, above which agents refuse a
+/// message, whatever the host.
+pub const ENVIRONMENT_BYTES_MAX: usize = 2 << 20;
 
 /// Rows of `job_env` or `layer_env`: name and value, either possibly null.
 pub type EnvRows = Vec<(Option<String>, Option<String>)>;
@@ -90,89 +99,6 @@ pub struct FrameRef {
     pub name: Arc<str>,
     /// `frame.int_version` as read, for who books it; not part of what is sent. `None` in a dry plan.
     pub version: Option<i32>,
-}
-
-/// Why a frame can't be built. Each variant names the row and what would be right.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BuildError {
-    /// The layer's range can't be parsed.
-    #[error("the frame range of layer {layer} of job {job} is unusable")]
-    Range {
-        /// Job name.
-        job: String,
-        /// Layer name.
-        layer: String,
-        /// What is wrong with it.
-        source: RangeError,
-    },
-    /// A chunk of no frames.
-    #[error("layer {layer} of job {job} has chunk size {chunk_size}; 1 or more would be right")]
-    ChunkSize {
-        /// Job name.
-        job: String,
-        /// Layer name.
-        layer: String,
-        /// The column.
-        chunk_size: i64,
-    },
-    /// A uid that agents refuse.
-    #[error("job {job} has uid {uid}; 1 to 2147483647, or none for the agent's default, would be right")]
-    Uid {
-        /// Job name.
-        job: String,
-        /// The column.
-        uid: i64,
-    },
-    /// A frame whose name doesn't start with its number.
-    #[error("frame {frame} of job {job} has no number of 32 bits before its first hyphen; 0012-{layer} would be right")]
-    FrameName {
-        /// Job name.
-        job: String,
-        /// Layer name.
-        layer: String,
-        /// Frame name.
-        frame: String,
-    },
-    /// A frame that the layer's range does not list.
-    #[error("frame {frame} of job {job} is not in the range {range} of its layer")]
-    NotInRange {
-        /// Job name.
-        job: String,
-        /// Frame name.
-        frame: String,
-        /// The range.
-        range: String,
-    },
-    /// A chunk whose spec can't be written.
-    #[error("the chunk of frame {frame} of job {job} can't be written as a frame spec")]
-    Spec {
-        /// Job name.
-        job: String,
-        /// Frame name.
-        frame: String,
-        /// What is wrong with it.
-        source: RangeError,
-    },
-    /// Cores that an agent refuses.
-    #[error("frame {frame} of job {job} would reserve {cores}; whole cores, 1 to 21474836, would be right")]
-    Cores {
-        /// Job name.
-        job: String,
-        /// Frame name.
-        frame: String,
-        /// The reservation.
-        cores: Centicores,
-    },
-    /// GPUs that the message can't hold.
-    #[error("frame {frame} of job {job} would reserve {} GPUs; 0 to 2147483647 would be right", gpus.0)]
-    Gpus {
-        /// Job name.
-        job: String,
-        /// Frame name.
-        frame: String,
-        /// The reservation.
-        gpus: Gpus,
-    },
 }
 
 /// What is sent to an agent. Fields of the message that are not here are left unset: the obsolete directories, `gid`
@@ -268,6 +194,11 @@ impl LaunchTemplate {
             })
             .transpose()?;
         let environment = environment(&source);
+        let bytes = environment.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if bytes > ENVIRONMENT_BYTES_MAX {
+            let (job, layer) = (source.job_name, source.layer_name);
+            return Err(BuildError::EnvironmentTooLarge { job, layer, bytes });
+        }
         Ok(Self {
             job: source.job,
             job_name: source.job_name.into(),
@@ -398,16 +329,18 @@ impl LaunchTemplate {
             })
         };
         let mut text = Cow::Borrowed(&*self.command);
-        replace(&mut text, "#ZFRAME#", &format!("{number:0>4}"));
-        replace(&mut text, "#IFRAME#", &number);
-        replace(&mut text, "#FRAME_START#", &number);
-        replace(&mut text, "#FRAME_END#", &chunk.end.to_string());
-        replace(&mut text, "#FRAME_CHUNK#", &self.chunk_size.to_string());
-        replace(&mut text, "#LAYER#", &self.layer_name);
-        replace(&mut text, "#JOB#", &self.job_name);
+        let too_long = || BuildError::CommandTooLong { job: self.job_name.to_string(), frame: frame.name.to_string() };
+        let mut put = |token, value: &str| replace(&mut text, token, value).ok_or_else(too_long);
+        put("#ZFRAME#", &format!("{number:0>4}"))?;
+        put("#IFRAME#", &number)?;
+        put("#FRAME_START#", &number)?;
+        put("#FRAME_END#", &chunk.end.to_string())?;
+        put("#FRAME_CHUNK#", &self.chunk_size.to_string())?;
+        put("#LAYER#", &self.layer_name)?;
+        put("#JOB#", &self.job_name)?;
         let spec = spec(&text)?;
-        replace(&mut text, "#FRAMESPEC#", &spec);
-        replace(&mut text, "#FRAME#", &frame.name);
+        replace(&mut text, "#FRAMESPEC#", &spec).ok_or_else(too_long)?;
+        replace(&mut text, "#FRAME#", &frame.name).ok_or_else(too_long)?;
         Ok(text.into_owned())
     }
 }
@@ -420,10 +353,16 @@ struct Chunk {
     end: i32,
 }
 
-fn replace(text: &mut Cow<'_, str>, token: &str, value: &str) {
-    if text.contains(token) {
+/// Puts a value in for a token; `None`, and nothing done, if the text would be longer than [`COMMAND_BYTES_MAX`].
+fn replace(text: &mut Cow<'_, str>, token: &str, value: &str) -> Option<()> {
+    let tokens = text.matches(token).count();
+    if tokens > 0 {
+        if text.len() - tokens * token.len() + tokens * value.len() > COMMAND_BYTES_MAX {
+            return None;
+        }
         *text = Cow::Owned(text.replace(token, value));
     }
+    Some(())
 }
 
 /// The variables that are equal for all frames of a layer: the job's, the layer's above them, ours above both.

@@ -1,6 +1,10 @@
 //! The message as agents and render commands see it.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::domain::amount::{Centicores, Gpus};
+use crate::frame_set::RangeError;
 
 fn source() -> LaunchSource {
     LaunchSource {
@@ -263,5 +267,74 @@ fn a_reservation_that_an_agent_refuses_is_refused_here() {
     for gpus in [-1, i64::from(i32::MAX) + 1] {
         let error = build_sized(source(), "0001-beauty", &Resources { gpus: Gpus(gpus), ..size() }).unwrap_err();
         assert!(matches!(error, BuildError::Gpus { gpus: named, .. } if named == Gpus(gpus)));
+    }
+}
+
+#[test]
+fn tokens_that_multiply_beyond_any_command_are_refused_before_they_are_put_in() {
+    // 800 names of 23 specs of almost a mebibyte would be 18 GB.
+    let bomb = LaunchSource {
+        command: "#JOB#".repeat(800),
+        job_name: "#FRAMESPEC#".repeat(23),
+        range: "1-400000y3".into(),
+        chunk_size: 100_000,
+        ..source()
+    };
+    assert!(matches!(build(bomb, "0002-beauty"), Err(BuildError::CommandTooLong { .. })));
+    let long = LaunchSource { command: "x".repeat(COMMAND_BYTES_MAX - 11) + "#FRAMESPEC#", ..source() };
+    assert_eq!(build(long, "0002-beauty").map(|made| made.command.len()), Ok(COMMAND_BYTES_MAX - 10));
+}
+
+#[test]
+fn more_variables_than_a_message_holds_are_refused() {
+    let variables = |count: usize| -> EnvRows {
+        (0..count).map(|at| (Some(format!("NAME{at:04}")), Some("v".repeat(2040)))).collect()
+    };
+    assert!(build(LaunchSource { job_env: variables(1000), ..source() }, "0001-beauty").is_ok());
+    let refused = build(LaunchSource { layer_env: variables(1100), ..source() }, "0001-beauty");
+    assert!(matches!(refused, Err(BuildError::EnvironmentTooLarge { .. })), "{refused:?}");
+}
+
+/// Texts of all kinds: any characters, tokens, numbers, the grammar of ranges.
+fn any_text() -> impl Strategy<Value = String> {
+    let token = prop::sample::select(vec![
+        "#ZFRAME#",
+        "#IFRAME#",
+        "#FRAME_START#",
+        "#FRAME_END#",
+        "#FRAME_CHUNK#",
+        "#LAYER#",
+        "#JOB#",
+        "#FRAMESPEC#",
+        "#FRAME#",
+    ]);
+    prop_oneof![
+        any::<String>(),
+        "[-0-9xy:, #A-Z_]{0,40}",
+        prop::collection::vec(token, 0..20).prop_map(|tokens| tokens.concat()),
+        "[0-9]{1,5}-[a-z]{0,5}",
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_columns_make_it_panic_and_no_message_grows_beyond_what_agents_take(
+        texts in prop::collection::vec(any_text(), 8),
+        name in any_text(),
+        (chunk_size, memory, cores, gpus) in (any::<i64>(), any::<i64>(), any::<i64>(), any::<i64>()),
+        uid in any::<Option<i64>>(),
+        env in prop::collection::vec((any::<Option<String>>(), any::<Option<String>>()), 0..4),
+    ) {
+        let mut texts = texts.into_iter();
+        let mut next = || texts.next().unwrap_or_default();
+        let source = LaunchSource {
+            job_name: next(), show: next(), shot: next(), user: next(), log_dir: next(), layer_name: next(),
+            command: next(), range: next(), chunk_size, uid, memory: Kb(memory), job_env: env, ..source()
+        };
+        let size = Resources { cores: Centicores(cores), gpus: Gpus(gpus), memory: Kb(memory), gpu_memory: Kb(cores) };
+        if let Ok(made) = build_sized(source, &name, &size) {
+            prop_assert!(made.command.len() <= COMMAND_BYTES_MAX);
+            prop_assert!(made.num_cores > 0 && made.num_gpus >= 0);
+        }
     }
 }

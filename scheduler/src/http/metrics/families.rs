@@ -105,9 +105,10 @@ families! {
         "Booking transactions given up after their last try",
         "Nothing is reserved in memory, so what the retired scheduler lost there is lost here in the transaction, with \
          either strategy. The frames wait for the next pass.";
-    WAITING_FRAMES = "scheduler_waiting_frames", Kind::Gauge, [Reason], Ours,
-        "Frames that the last pass of each pool left waiting, by reason",
-        "Work that several pools could run counts in each. A pool whose work is gone counts nothing.";
+    WAITING_FRAMES = "scheduler_waiting_frames", Kind::Gauge, [Show, Reason], Ours,
+        "Frames that could start and wait, by show and reason",
+        "What the last passes left. Each layer counts once, under the reason of the pool that came nearest to running it; what no \
+         pool could run counts as `no_host_with_tag`. The reasons are told in [reasons.md](reasons.md).";
     BOOKING_REFUSED = "scheduler_booking_refused_total", Kind::Counter, [Refusal], Ours,
         "Frames that the booking transaction refused, by cause",
         "";
@@ -128,6 +129,14 @@ families! {
         Kind::Histogram(&[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]), [Step], Ours,
         "Time of a pass, by step",
         "";
+    NOTICES = "scheduler_cuebot_notices_total", Kind::Counter, [Notice], Ours,
+        "Messages of Cuebot that were heard, by kind",
+        "`release`: a proc of a managed show was released; `cap`: a cap was changed; `malformed`: the message made no sense. \
+         Newer Cuebots send none.";
+    STANDSTILL = "scheduler_standstill", Kind::Gauge, [Standstill], Ours,
+        "1 while nothing is booked at all, by cause",
+        "`no_managed_flag`: the database is older than managed shows; `maestro_leads`: a Maestro leader is alive and books \
+         managed shows itself.";
     DATABASE_UP = "scheduler_database_up", Kind::Gauge, [], Ours,
         "1 while the database answers",
         "The gauges of clusters and tags keep their last values while it does not.";

@@ -4,6 +4,7 @@ use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::reason::Reason;
 
 use crate::booking::Refusal;
+use crate::feed::Standstill;
 use crate::store::StoreError;
 use crate::store::accounting::CounterTable;
 
@@ -61,6 +62,10 @@ pub enum Label {
     Table,
     /// A table of counters.
     CounterTable,
+    /// What Cuebot announced.
+    Notice,
+    /// What forbids booking altogether.
+    Standstill,
     /// Why frames wait.
     Reason,
     /// Why the booking transaction refused.
@@ -82,9 +87,10 @@ impl Label {
             Self::Checkout | Self::Launch => "outcome",
             Self::PassEnd | Self::Reason => "reason",
             Self::Table | Self::CounterTable => "table",
-            Self::Refusal => "cause",
+            Self::Refusal | Self::Standstill => "cause",
             Self::Sqlstate => "sqlstate",
             Self::Step => "step",
+            Self::Notice => "kind",
         }
     }
 
@@ -97,6 +103,8 @@ impl Label {
             Self::PassEnd => vec!["booked", "saturated", "no_jobs", "query_error"],
             Self::Table => vec!["subscription", "folder", "job", "folder_gpus", "job_gpus"],
             Self::CounterTable => CounterTable::ALL.map(CounterTable::name).to_vec(),
+            Self::Notice => vec!["release", "cap", "malformed"],
+            Self::Standstill => Standstill::ALL.map(Standstill::label).to_vec(),
             Self::Reason => Reason::ALL.map(Reason::label).to_vec(),
             Self::Refusal => Refusal::ALL.map(Refusal::label).to_vec(),
             Self::Sqlstate => StoreError::RETRYABLE.to_vec(),

@@ -15,6 +15,7 @@ mod shows;
 mod waiting;
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use prometheus::{
     Counter, CounterVec, Encoder as _, Error, Gauge, GaugeVec, Histogram, HistogramVec, Registry, TextEncoder,
@@ -26,11 +27,14 @@ use register::Maker;
 use shows::PerShow;
 use waiting::WaitingFrames;
 
+use crate::sight::Sight;
+
 /// All metrics of a scheduler.
 pub struct Metrics {
     registry: Registry,
     per_show: PerShow,
     waiting: WaitingFrames,
+    sight: Arc<Sight>,
     process: Process,
     jobs_queried: Counter,
     job_query_duration: Histogram,
@@ -57,6 +61,8 @@ pub struct Metrics {
     counters_reconciled: CounterVec,
     launches: CounterVec,
     pass_duration: HistogramVec,
+    notices: CounterVec,
+    standstill: GaugeVec,
     database_up: Gauge,
 }
 
@@ -68,6 +74,7 @@ impl Metrics {
         Ok(Self {
             per_show: PerShow::new(&make)?,
             waiting: WaitingFrames::new(&make)?,
+            sight: Arc::default(),
             process: Process::new(&make)?,
             jobs_queried: make.counter(&families::JOBS_QUERIED)?,
             job_query_duration: make.histogram(&families::JOB_QUERY_DURATION)?,
@@ -94,14 +101,22 @@ impl Metrics {
             counters_reconciled: make.counters(&families::COUNTERS_RECONCILED)?,
             launches: make.counters(&families::LAUNCH_OUTCOMES)?,
             pass_duration: make.histograms(&families::PASS_DURATION)?,
+            notices: make.counters(&families::NOTICES)?,
+            standstill: make.gauges(&families::STANDSTILL)?,
             database_up: make.gauge(&families::DATABASE_UP)?,
             registry,
         })
     }
 
+    /// What can be said of the work, kept up to date with the metrics.
+    pub fn sight(&self) -> Arc<Sight> {
+        self.sight.clone()
+    }
+
     /// In the text format of Prometheus.
     pub fn text(&self) -> String {
         self.process.refresh();
+        self.waiting.refresh(&self.sight, self.per_show.names());
         let gathered = self.registry.gather();
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&gathered, &mut text) {

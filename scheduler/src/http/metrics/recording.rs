@@ -11,7 +11,7 @@ use cue_scheduler_core::reason::Reason;
 use super::Metrics;
 use crate::accounting::{self, Correction};
 use crate::engine;
-use crate::feed::{FeedCounts, Turn};
+use crate::feed::{FeedCounts, Standstill, Turn};
 use crate::launch;
 use crate::pass::PassReport;
 use crate::store::StoreError;
@@ -50,7 +50,7 @@ impl Metrics {
             Turn::Again | Turn::Saturated => "saturated",
         };
         self.pass_terminated.with_label_values(&[ended]).inc();
-        self.waiting.of_pool(&report.pool, &report.waiting);
+        self.sight.pass_ended(report);
         self.layers(report);
         for (refusal, frames) in report.refusals.iter() {
             self.booking_refused.with_label_values(&[refusal.label()]).inc_by(f64::from(frames));
@@ -131,10 +131,14 @@ impl engine::Observer for Metrics {
             for (kind, clusters) in &counts.clusters {
                 self.clusters.with_label_values(&[kind.label()]).set(*clusters as f64);
             }
+            for cause in Standstill::ALL {
+                let stands = f64::from(u8::from(counts.standstill == Some(cause)));
+                self.standstill.with_label_values(&[cause.label()]).set(stands);
+            }
             self.clusters_active.set(counts.active as f64);
             self.clusters_sleeping.set(counts.sleeping as f64);
             self.active_tags.set(counts.tags as f64);
-            self.waiting.awake(&counts.awake_pools);
+            self.sight.scanned(counts);
         }
     }
 
@@ -150,6 +154,10 @@ impl engine::Observer for Metrics {
 }
 
 impl accounting::Observer for Metrics {
+    fn noticed(&self, kind: &'static str) {
+        self.notices.with_label_values(&[kind]).inc();
+    }
+
     fn reconciled(&self, result: &Result<Vec<Correction>, StoreError>, took: Duration) {
         self.recompute_duration.observe(took.as_secs_f64());
         for correction in result.iter().flatten() {

@@ -27,6 +27,11 @@ impl PerShow {
         })
     }
 
+    /// The names that have series.
+    pub(super) fn names(&self) -> BTreeSet<Arc<str>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     pub(super) fn jobs_processed(&self, show: &Arc<str>, jobs: usize) {
         self.count(&self.jobs_processed, show, jobs);
     }

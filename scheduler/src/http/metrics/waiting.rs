@@ -1,6 +1,7 @@
-//! The gauge of frames that wait, by reason: the last word of each pool that has waiting work.
+//! The gauge of frames that wait, by show and reason. It is computed when it is scraped, and says of each layer one thing, however
+//! many pools could run it (see [`Sight`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cue_scheduler_core::reason::Reason;
@@ -8,39 +9,31 @@ use prometheus::{Error, GaugeVec};
 
 use super::families;
 use super::register::Maker;
+use crate::sight::Sight;
 
 pub(super) struct WaitingFrames {
     gauge: GaugeVec,
-    /// By pool: what its last pass left waiting.
-    last: Mutex<HashMap<String, BTreeMap<Reason, u64>>>,
+    /// One scrape at a time sets it.
+    setting: Mutex<()>,
 }
 
 impl WaitingFrames {
     pub(super) fn new(make: &Maker) -> Result<Self, Error> {
-        Ok(Self { gauge: make.gauges(&families::WAITING_FRAMES)?, last: Mutex::default() })
+        Ok(Self { gauge: make.gauges(&families::WAITING_FRAMES)?, setting: Mutex::default() })
     }
 
-    /// A pass of a pool ended.
-    pub(super) fn of_pool(&self, pool: &str, waiting: &BTreeMap<Reason, u64>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        last.insert(pool.to_owned(), waiting.clone());
-        self.show(&last);
-    }
-
-    /// Pools without waiting work have no more passes, which could say that nothing waits.
-    pub(super) fn awake(&self, pools: &BTreeSet<Arc<str>>) {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = last.len();
-        last.retain(|pool, _| pools.contains(pool.as_str()));
-        if last.len() < before {
-            self.show(&last);
-        }
-    }
-
-    fn show(&self, last: &HashMap<String, BTreeMap<Reason, u64>>) {
-        for reason in Reason::ALL {
-            let frames: u64 = last.values().filter_map(|reasons| reasons.get(&reason)).sum();
-            self.gauge.with_label_values(&[reason.label()]).set(frames as f64);
+    /// Sets it for a scrape: every reason of each show that is managed or has waiting work, and no other show.
+    pub(super) fn refresh(&self, sight: &Sight, managed: BTreeSet<Arc<str>>) {
+        let _alone = self.setting.lock().unwrap_or_else(PoisonError::into_inner);
+        let waiting = sight.waiting();
+        let mut shows = managed;
+        shows.extend(waiting.keys().map(|(show, _)| show.clone()));
+        self.gauge.reset();
+        for show in shows {
+            for reason in Reason::ALL {
+                let frames = waiting.get(&(show.clone(), reason)).map_or(0, |count| count.frames);
+                self.gauge.with_label_values(&[show.as_ref(), reason.label()]).set(frames as f64);
+            }
         }
     }
 }

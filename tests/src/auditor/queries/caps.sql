@@ -1,6 +1,6 @@
--- Every cap: what procs (for limits: running frames) take of it, where it stands, which procs those are, and a mark that
--- changes when what it counts is another set (a job moved to the folder or out of it). Folders with a negative cap have none;
--- elsewhere a negative cap allows nothing. Local procs are under no cap.
+-- Every cap: what procs (for limits: running frames, or the hosts on which they run) take of it, where it stands, which procs
+-- those are, and a mark that changes when what it counts is another set (a job moved to the folder or out of it). Folders
+-- with a negative cap have none; elsewhere a negative cap allows nothing. Local procs are under no cap.
 WITH held AS (
     SELECT proc.pk_proc, proc.pk_show, proc.pk_job, host.pk_alloc, job.pk_folder,
            proc.int_cores_reserved AS cores, proc.int_gpus_reserved AS gpus
@@ -45,12 +45,13 @@ CROSS JOIN LATERAL (VALUES
 ) AS dimension (cap, used, allowed, procs)
 WHERE dimension.allowed >= 0
 UNION ALL
-SELECT 'limit', l.pk_limit_record, l.str_name, count(frame.pk_frame), GREATEST(COALESCE(l.int_max_value, 0), 0),
-       array_remove(array_agg(proc.pk_proc::text), NULL), ''
+SELECT 'limit', l.pk_limit_record, l.str_name,
+       CASE WHEN l.b_host_limit THEN count(DISTINCT proc.pk_host) ELSE count(DISTINCT frame.pk_frame) END,
+       GREATEST(COALESCE(l.int_max_value, 0), 0), array_remove(array_agg(proc.pk_proc::text), NULL), ''
 FROM limit_record l
 JOIN (SELECT DISTINCT pk_layer, pk_limit_record FROM layer_limit) attached
   ON attached.pk_limit_record = l.pk_limit_record
 LEFT JOIN frame ON frame.pk_layer = attached.pk_layer AND frame.str_state = 'RUNNING'
 LEFT JOIN proc ON proc.pk_frame = frame.pk_frame
-GROUP BY l.pk_limit_record, l.str_name, l.int_max_value
+GROUP BY l.pk_limit_record, l.str_name, l.int_max_value, l.b_host_limit
 ORDER BY 1, 3

@@ -13,8 +13,9 @@ use std::collections::{BTreeSet, HashSet};
 
 use crate::domain::amount::Resources;
 use crate::domain::cap::{Budget, Cap};
+use crate::domain::id::HostId;
 use crate::reason::Reason;
-use crate::snapshot::{Host, Layer, LayerIx, Snapshot};
+use crate::snapshot::{Counted, Host, Layer, LayerIx, Snapshot};
 
 use super::{Placement, Plan, Policy};
 use rules::{barred, could_take, credible_idle, demand, least_anywhere, less, runs_os, shares_tag, wrong_size};
@@ -27,8 +28,12 @@ pub fn check(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Vec<Violation
         policy,
         idle: snapshot.hosts.iter().map(credible_idle).collect(),
         used: Used::of(snapshot),
+        served: vec![BTreeSet::new(); snapshot.subscriptions.len()],
         found: Vec::new(),
     };
+    for layer in snapshot.layers.iter().filter(|layer| layer.given.frames > 0) {
+        checker.served[snapshot[layer.job].subscription.0 as usize].insert(layer.job.0);
+    }
     if checker.all_known(plan) {
         checker.turns(plan);
     }
@@ -40,6 +45,8 @@ struct Checker<'a> {
     policy: &'a Policy,
     idle: Vec<Resources>,
     used: Used,
+    /// By subscription, the jobs that got frames.
+    served: Vec<BTreeSet<u32>>,
     found: Vec<Violation>,
 }
 
@@ -51,6 +58,8 @@ struct Used {
     job_cores: Vec<Budget>,
     job_gpus: Vec<Budget>,
     limits: Vec<Budget>,
+    /// By limit, the hosts that hold a seat, if it counts hosts.
+    seats: Vec<Option<BTreeSet<HostId>>>,
 }
 
 impl Used {
@@ -61,7 +70,15 @@ impl Used {
             folder_gpus: snapshot.folders.iter().map(|f| f.gpus).collect(),
             job_cores: snapshot.jobs.iter().map(|j| j.cores).collect(),
             job_gpus: snapshot.jobs.iter().map(|j| j.gpus).collect(),
-            limits: snapshot.limits.iter().map(|l| l.frames).collect(),
+            limits: snapshot.limits.iter().map(|l| l.running).collect(),
+            seats: snapshot
+                .limits
+                .iter()
+                .map(|limit| match &limit.counted {
+                    Counted::Frames => None,
+                    Counted::Hosts(hosts) => Some(hosts.clone()),
+                })
+                .collect(),
         }
     }
 }
@@ -161,9 +178,17 @@ impl Checker<'_> {
         }
 
         let hosts: HashSet<_> = placed.iter().map(|placement| placement.host).collect();
-        let frames_bound = self.policy.frames_per_layer.map(u64::from);
-        let hosts_bound = self.policy.hosts_per_layer.map(|bound| bound as usize);
+        let (given_frames, given_hosts) = (u64::from(layer.given.frames), layer.given.hosts as usize);
+        let frames_bound = self.policy.frames_per_layer.map(|bound| u64::from(bound).saturating_sub(given_frames));
+        let hosts_bound = self.policy.hosts_per_layer.map(|bound| (bound as usize).saturating_sub(given_hosts));
+        let jobs_bound = self.policy.jobs_per_show.map(|bound| bound as usize);
+        let served = &mut self.served[self.snapshot[layer.job].subscription.0 as usize];
+        if !placed.is_empty() {
+            served.insert(layer.job.0);
+        }
+        let (jobs, job_served) = (served.len(), served.contains(&layer.job.0));
         for (passed, what) in [
+            (jobs_bound.is_some_and(|bound| jobs > bound), "jobs"),
             (frames_bound.is_some_and(|bound| planned > bound), "frames"),
             (hosts_bound.is_some_and(|bound| hosts.len() > bound), "hosts"),
         ] {
@@ -178,7 +203,8 @@ impl Checker<'_> {
                 right = BTreeSet::from([Reason::HostsQuarantined]);
             }
             let bounded = frames_bound.is_some_and(|bound| planned >= bound)
-                || hosts_bound.is_some_and(|bound| hosts.len() >= bound);
+                || hosts_bound.is_some_and(|bound| hosts.len() >= bound)
+                || jobs_bound.is_some_and(|bound| jobs >= bound && !job_served);
             if right.is_empty() && bounded {
                 right.insert(Reason::PassBound);
             }
@@ -221,10 +247,21 @@ impl Checker<'_> {
         if let Some(reason) = self.refusing_cap(layer, size.cores.0.saturating_mul(frames), frames) {
             self.found.push(Violation::Cap { layer: layer_id, reason });
         }
-        self.count(layer, &size, frames);
+        if !self.has_seat(layer, host) {
+            self.found.push(Violation::Cap { layer: layer.id.to_string(), reason: Reason::Limit });
+        }
+        self.count(layer, host, &size, frames);
     }
 
-    fn count(&mut self, layer: &Layer, size: &Resources, frames: i64) {
+    /// Whether the limits that count hosts let the layer run on this one.
+    fn has_seat(&self, layer: &Layer, host: &Host) -> bool {
+        self.accounts(layer).limits.iter().all(|at| {
+            let Some(seats) = &self.used.seats[*at] else { return true };
+            seats.contains(&host.id) || self.used.limits[*at].allows(1)
+        })
+    }
+
+    fn count(&mut self, layer: &Layer, host: &Host, size: &Resources, frames: i64) {
         let at = self.accounts(layer);
         let cores = size.cores.0.saturating_mul(frames);
         let gpus = size.gpus.0.saturating_mul(frames);
@@ -239,8 +276,12 @@ impl Checker<'_> {
             budget.used = budget.used.saturating_add(n);
         }
         for limit in at.limits {
+            let more = match &mut used.seats[limit] {
+                None => frames,
+                Some(seats) => i64::from(seats.insert(host.id.clone())),
+            };
             let used = &mut used.limits[limit].used;
-            *used = used.saturating_add(frames);
+            *used = used.saturating_add(more);
         }
     }
 
@@ -275,7 +316,16 @@ impl Checker<'_> {
         ]
         .into_iter()
         .find_map(|(budget, n, reason)| refuses(budget, n).then_some(reason))
-        .or_else(|| at.limits.iter().any(|limit| refuses(&self.used.limits[*limit], frames)).then_some(Reason::Limit))
+        .or_else(|| at.limits.iter().any(|limit| self.limit_refuses(*limit, frames)).then_some(Reason::Limit))
+    }
+
+    /// Whether a limit has no room for so many frames, on whatever host of the pool.
+    fn limit_refuses(&self, at: usize, frames: i64) -> bool {
+        let limit = &self.used.limits[at];
+        match &self.used.seats[at] {
+            None => !limit.allows(frames),
+            Some(seats) => !limit.allows(1) && !self.snapshot.hosts.iter().any(|host| seats.contains(&host.id)),
+        }
     }
 
     /// What keeps the next frame of a layer from running, as things stand. Of several hosts that would take it but for a
@@ -310,8 +360,12 @@ impl Checker<'_> {
         }
         let refused: Vec<_> = ready
             .iter()
-            .map(|at| demand(layer, &self.snapshot.hosts[*at]).least.saturating_mul(100))
-            .map(|cores| self.refusing_cap(layer, cores, 1))
+            .map(|at| &self.snapshot.hosts[*at])
+            .map(|host| {
+                let cores = demand(layer, host).least.saturating_mul(100);
+                let full = (!self.has_seat(layer, host)).then_some(Reason::Limit);
+                self.refusing_cap(layer, cores, 1).or(full)
+            })
             .collect();
         if refused.contains(&None) { BTreeSet::new() } else { refused.into_iter().flatten().collect() }
     }

@@ -65,7 +65,7 @@ pub enum Violation {
     Bound {
         /// The layer.
         layer: String,
-        /// Frames or hosts.
+        /// Frames, hosts or jobs.
         what: &'static str,
     },
     /// Planned and waiting frames are not the frames that wait.

@@ -56,7 +56,7 @@ fn an_obstacle_says_what_was_wanted_what_was_there_and_who_came_nearest() {
         (
             |farm| {
                 let (full, fuller) = (farm.limit("full", 0), farm.limit("fuller", 3));
-                farm.0.limits[1].frames.used = 5;
+                farm.0.limits[1].running.used = 5;
                 farm.0.layers[0].limits = vec![full, fuller];
             },
             Obstacle::Limit {
@@ -65,7 +65,7 @@ fn an_obstacle_says_what_was_wanted_what_was_there_and_who_came_nearest() {
             },
         ),
         (|farm| farm.0.layers[0].tags = vec!["nowhere".into()], Obstacle::NoHostWithTag { hosts: 2 }),
-        (|farm| farm.0.jobs[0].os = Some("windows".into()), Obstacle::NoHostWithOs { hosts: 2 }),
+        (|farm| farm.0.jobs[0].os = Some("windows".into()), Obstacle::NoHostWithOs { hosts: 2, os: "windows".into() }),
         (
             |farm| {
                 farm.0.layers[0].threadable = false;
@@ -205,10 +205,14 @@ fn consistent(after: &Snapshot, obstacle: &Obstacle) -> bool {
         Obstacle::FolderGpus(full) | Obstacle::JobGpus(full) => is_full(*full, |n| n.0),
         Obstacle::Limit { name, frames } => {
             let limit = after.limits.iter().find(|limit| limit.name == *name);
-            is_full(*frames, |n| n.0) && limit.is_some_and(|limit| limit.frames.used >= frames.used.0)
+            is_full(*frames, |n| n.0) && limit.is_some_and(|limit| limit.running.used >= frames.used.0)
+        }
+        Obstacle::HostLimit { name, hosts } => {
+            let limit = after.limits.iter().find(|limit| limit.name == *name);
+            is_full(*hosts, |n| n.0) && limit.is_some_and(|limit| limit.running.used >= hosts.used.0)
         }
         Obstacle::NoHostWithTag { hosts } => *hosts as usize == after.hosts.len(),
-        Obstacle::NoHostWithOs { hosts } | Obstacle::NoHostForUnthreaded { hosts } => {
+        Obstacle::NoHostWithOs { hosts, .. } | Obstacle::NoHostForUnthreaded { hosts } => {
             (1..=after.hosts.len()).contains(&(*hosts as usize))
         }
         Obstacle::NoHostLargeEnough { hosts, nearest } => {

@@ -40,7 +40,7 @@ fn crowded_farm() -> impl Strategy<Value = Snapshot> {
 }
 
 fn unbounded(policy: Policy) -> Policy {
-    Policy { frames_per_layer: None, hosts_per_layer: None, ..policy }
+    Policy { frames_per_layer: None, hosts_per_layer: None, jobs_per_show: None, ..policy }
 }
 
 proptest! {
@@ -66,7 +66,7 @@ proptest! {
             let mut all: Vec<_> = of.subscriptions.iter().map(|s| s.cores).collect();
             all.extend(of.folders.iter().flat_map(|folder| [folder.cores, folder.gpus]));
             all.extend(of.jobs.iter().flat_map(|job| [job.cores, job.gpus]));
-            all.extend(of.limits.iter().map(|limit| limit.frames));
+            all.extend(of.limits.iter().map(|limit| limit.running));
             all
         };
         for (before, after) in budgets(&farm).into_iter().zip(budgets(&after)) {

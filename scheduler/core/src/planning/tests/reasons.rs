@@ -74,7 +74,7 @@ fn each_obstacle_has_its_reason_and_is_gone_with_its_cause() {
                 let (wide, full) = (farm.limit("wide", 10), farm.limit("full", 0));
                 farm.0.layers[0].limits = vec![wide, full];
             },
-            |farm| farm.0.limits[1].frames = at_most(2),
+            |farm| farm.0.limits[1].running = at_most(2),
         ),
         (
             Reason::NoHostWithTag,
@@ -153,7 +153,7 @@ fn of_several_obstacles_the_first_is_named() {
         |farm| farm.0.folders[0].gpus = NO_CAP,
         |farm| farm.0.jobs[0].cores = NO_CAP,
         |farm| farm.0.jobs[0].gpus = NO_CAP,
-        |farm| farm.0.limits[0].frames = at_most(2),
+        |farm| farm.0.limits[0].running = at_most(2),
         |farm| farm.0.layers[0].tags = vec!["general".into()],
     ];
     for remedy in remedies {

@@ -5,6 +5,7 @@ SELECT f.pk_frame,
             WHEN j.str_state <> 'PENDING' THEN 'job_not_pending'
             WHEN j.b_paused THEN 'job_paused'
             WHEN l.ts_start_after > now() THEN 'start_after'
+            WHEN f.int_version = 2147483647 OR f.int_retries = 9223372036854775807 THEN 'frame_worn_out'
             ELSE 'frame_changed' END AS cause
 FROM frame f
 JOIN layer l ON l.pk_layer = f.pk_layer

@@ -1,8 +1,9 @@
 -- The hosts of an allocation that may be booked, with what is idle: OPEN, UP, heard of within $2 seconds by the database's
--- clock. Cores are lowered by the host's load as Cuebot lowers them; memory is no more than is measured free.
--- With $3 only hosts with at least one idle core. Lives on i_host_pkalloc. $1 allocation id.
+-- clock, and lent to nobody: a host with a local assignment is for the frames of that job, which Cuebot books. Memory is no
+-- more than is measured free. What the load leaves of the cores is computed by the reader, where absurd figures can't fail
+-- the others. With $3 only hosts with at least one idle core. Lives on i_host_pkalloc. $1 allocation id.
 SELECT h.pk_host, h.str_name, hs.str_os, h.int_thread_mode, h.int_cores,
-       least(h.int_cores_idle, h.int_cores + 5 * (h.int_cores / 100) - hs.int_load) AS cores_idle,
+       h.int_cores_idle, hs.int_load,
        hs.int_mem_total, least(h.int_mem_idle, hs.int_mem_free) AS mem_idle,
        h.int_gpus, h.int_gpus_idle, h.int_gpu_mem, least(h.int_gpu_mem_idle, hs.int_gpu_mem_free) AS gpu_mem_idle
 FROM host h
@@ -10,4 +11,5 @@ JOIN host_stat hs ON hs.pk_host = h.pk_host
 WHERE h.pk_alloc = $1
   AND h.str_lock_state = 'OPEN' AND hs.str_state = 'UP'
   AND hs.ts_ping > now() - make_interval(secs => $2)
+  AND NOT EXISTS (SELECT FROM host_local hl WHERE hl.pk_host = h.pk_host)
   AND (NOT $3 OR h.int_cores_idle >= 100)

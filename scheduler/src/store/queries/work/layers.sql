@@ -1,10 +1,11 @@
 -- The layers with waiting frames that could run in a pool, with what they ask for and what their job, folder and show may
 -- still take. Starts from layer_stat rows with waiting frames (idx_layer_stat_waiting), so its cost follows the waiting
--- work, not the farm's history. Reads counters, takes no locks. Called once a pass.
+-- work, not the farm's history. Reads counters, takes no locks. Microseconds since 1970 as a float hold a time at infinity,
+-- and are exact until the year 2255. Called once a pass.
 -- $1 facility id, $2 allocation id.
 SELECT l.pk_layer, l.str_name AS layer_name, l.int_dispatch_order, l.int_cores_min, l.int_cores_max, l.b_threadable,
        l.int_mem_min, l.int_gpus_min, l.int_gpu_mem_min, l.str_tags, l.str_services, ls.int_waiting_count,
-       j.pk_job, j.str_name AS job_name, (extract(epoch FROM j.ts_started) * 1000000)::int8 AS job_started, j.str_os,
+       j.pk_job, j.str_name AS job_name, (extract(epoch FROM j.ts_started) * 1000000)::float8 AS job_started, j.str_os,
        jr.int_priority, jr.int_max_cores AS job_max_cores, jr.int_cores::int8 AS job_cores,
        jr.int_max_gpus AS job_max_gpus, jr.int_gpus AS job_gpus,
        j.pk_folder, fr.int_max_cores AS folder_max_cores, fr.int_cores AS folder_cores,
