@@ -4,7 +4,7 @@
 help:
 	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (about 2 minutes)"
 	@echo "make test    all tests"
-	@echo "make scenarios  what must hold whatever Cuebot, users and agents do (about 20 minutes; LENGTH=short: about 8)"
+	@echo "make scenarios   what must hold whatever Cuebot, users and agents do; LENGTH=short in some seconds each, ONLY=NAME, SEED=, GENERATION=b1 or c"
 	@echo "make lint    formatting and clippy"
 	@echo "make bench   the benchmarks, as ratios against what was measured in the same run (release build)"
 	@echo "make clean   removes everything that was built or fetched"
