@@ -1,9 +1,10 @@
 # Every routine of the project. Each target does its own set-up: a fresh machine needs Rust, a C compiler and Python 3.
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test scenarios lint bench clean
 
 help:
 	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (about 2 minutes)"
 	@echo "make test    all tests"
+	@echo "make scenarios   what must hold whatever Cuebot, users and agents do; LENGTH=short in some seconds each, ONLY=NAME, SEED=, GENERATION=b1 or c"
 	@echo "make lint    formatting and clippy"
 	@echo "make bench   the benchmarks, as ratios against what was measured in the same run (release build)"
 	@echo "make clean   removes everything that was built or fetched"
@@ -16,6 +17,10 @@ demo:
 test:
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
+
+scenarios:
+	cargo build --locked --workspace --bins
+	cargo run --locked --quiet --package cue-scheduler-testbed --bin scenarios -- $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(GENERATION),--generation $(GENERATION)) $(if $(LENGTH),--length $(LENGTH))
 
 lint:
 	cargo fmt --all --check

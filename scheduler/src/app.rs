@@ -104,7 +104,7 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         let mut engine = engine(&config, policy, store.clone(), launch, reporter.clone());
         engine.feed.share(table.clone());
         status.shares_by(table.clone());
-        let direct = Direct { host: config.database.direct_host.clone(), port: config.database.direct_port };
+        let direct = direct(&config);
         let taking_over = launcher.clone().map(|launcher| {
             tokio::spawn(takeover::run(store.clone(), launcher, table.clone(), reporter.clone(), stop.clone()))
         });
@@ -281,6 +281,11 @@ pub(crate) fn target(config: &Config) -> Target {
         booking_connections: u32::try_from(config.queue.stream.job_buffer_size.permits()).unwrap_or(u32::MAX),
         member: member_name(config.scheduler.facility.as_deref(), rand::rng().random()),
     }
+}
+
+/// Where the server itself is, for coordination.
+pub(crate) fn direct(config: &Config) -> Direct {
+    Direct { host: config.database.direct_host.clone(), port: config.database.direct_port }
 }
 
 fn launch_settings(config: &Config) -> LaunchSettings {

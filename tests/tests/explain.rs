@@ -2,11 +2,12 @@
 //! fits a terminal and names what is in the way, and the scheduler then does what was said.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cue_scheduler::store::Target;
+use cue_scheduler_core::reason::Reason;
 use serde_json::Value;
 use sqlx::PgPool;
 use testbed::harness::Scheduler;
@@ -148,7 +149,19 @@ async fn run(file: &Path, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text)
 }
 
-/// Everything after the head of the job, with its lines joined.
+/// Runs the program where it has no answer; exit code and standard error.
+async fn refused(file: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = Command::new(program("cue-scheduler").unwrap())
+        .args(["--config", &file.display().to_string()])
+        .args(arguments)
+        .output()
+        .await
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?}");
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// The page with its lines joined.
 fn said(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -323,6 +336,21 @@ async fn while_a_maestro_leads_nothing_is_said_to_be_booked() {
 }
 
 #[tokio::test]
+async fn older_schemas_are_answered_for_as_far_as_they_go() {
+    let farm = Farm::new("reader_older").await;
+    let file = farm.config("reader_older", 0);
+    sqlx::query("ALTER TABLE layer DROP COLUMN ts_start_after CASCADE").execute(&farm.pool).await.unwrap();
+    let (code, text) = run(&file, &["explain", "later"]).await;
+    assert!(code == 0 && text.contains("1 frame would be booked now"), "{text}");
+    sqlx::query("ALTER TABLE show DROP COLUMN b_scheduler_managed CASCADE").execute(&farm.pool).await.unwrap();
+    for command in [&["explain", "later"][..], &["plan"]] {
+        let (code, error) = refused(&file, command).await;
+        assert!(code == 1 && error.contains("no show is managed"), "{error}");
+        assert_eq!(error.trim_end().lines().count(), 1, "{error}");
+    }
+}
+
+#[tokio::test]
 async fn names_that_hold_anything_neither_widen_the_page_nor_move_the_cursor() {
     let farm = Farm::new("reader_odd").await;
     let file = farm.config("reader_odd", 0);
@@ -335,6 +363,22 @@ async fn names_that_hold_anything_neither_widen_the_page_nor_move_the_cursor() {
     let (code, text) = run(&file, &["explain", "odd"]).await;
     assert_eq!(code, 0);
     assert!(!text.contains('\u{1b}') && text.matches('é').count() == 200, "{text}");
+}
+
+/// The names of all fields, but those that are labels or names themselves.
+fn keys(value: &Value) -> BTreeSet<String> {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, value)| {
+                let inner = if ["booked", "refused"].contains(&key.as_str()) { BTreeSet::new() } else { keys(value) };
+                inner.into_iter().chain([key.clone()])
+            })
+            .filter(|key| Reason::ALL.iter().all(|reason| reason.label() != key))
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(keys).collect(),
+        _ => BTreeSet::new(),
+    }
 }
 
 /// A layer, and why it waits: reason and numbers, as JSON.
@@ -429,6 +473,12 @@ async fn the_scheduler_does_what_explain_and_plan_said_and_its_status_says_so() 
     assert_eq!(booked, [("burst".to_owned(), 1), ("runs".to_owned(), 4)]);
 
     // The rest of the status, and the gauge beside it.
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/api.md");
+    let reference = std::fs::read_to_string(reference).unwrap();
+    for key in keys(&status) {
+        let told = [format!("`{key}`"), format!("\"{key}\"")].iter().any(|quoted| reference.contains(quoted));
+        assert!(told, "docs/reference/api.md does not tell of `{key}`");
+    }
     assert_eq!(
         (&status["facility"], &status["ready"], &status["dry_run"]),
         (&"local".into(), &true.into(), &true.into())
@@ -463,14 +513,8 @@ async fn a_database_that_is_not_there_is_told_in_one_line() {
     std::fs::write(&file, format!("database: {{db_host: 127.0.0.1, db_port: {port}, db_name: x, db_user: x}}"))
         .unwrap();
     for command in [&["explain", "job"][..], &["plan"]] {
-        let output = Command::new(program("cue-scheduler").unwrap())
-            .args(["--config", &file.display().to_string()])
-            .args(command)
-            .output()
-            .await
-            .unwrap();
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!((output.status.code(), error.trim_end().lines().count()), (Some(1), 1), "{error}");
+        let (code, error) = refused(&file, command).await;
+        assert_eq!((code, error.trim_end().lines().count()), (1, 1), "{error}");
         assert!(error.contains("connecting failed"), "{error}");
     }
 }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 /// Reading a small table whole is right; its rows are counted in tens.
-const SMALL: [&str; 6] = ["show", "alloc", "facility", "limit_record", "subscription", "folder_resource"];
+const SMALL: [&str; 7] = ["show", "alloc", "facility", "limit_record", "subscription", "folder_resource", "host_local"];
 
 /// For each statement: its parameters as SQL, and what it may use. `~table` allows the whole table to be read: sums over all
 /// procs of a show or a folder, and counts over all layers of a limit, touch a good part of it anyway.
@@ -56,7 +56,11 @@ const GOLDEN: [(&str, &[&str], &[&str]); 26] = [
     ("work/window", &[LAYERS, "ARRAY[100, 100]"], &["i_frame_pkjoblayer", "i_frame_dispatch_idx"]),
     ("work/launch_sources", &[LAYERS], &["c_layer_pk", "c_job_pk"]),
     ("work/environments", &[LAYERS], &["c_layer_pk", "i_job_env_pk_job", "i_layer_env_pk_layer"]),
-    ("hosts/pool", &[ALLOC, "120", "true", "4", "1"], &["i_host_pkalloc", "c_host_stat_pk_host_uk", "~host_stat"]),
+    (
+        "hosts/pool",
+        &[ALLOC, "120", "true", "4", "1"],
+        &["i_host_pkalloc", "c_host_stat_pk_host_uk", "i_host_local", "i_host_local_unique", "~host_stat"],
+    ),
     ("hosts/tags", &[ALLOC, "4", "1"], &["i_host_pkalloc", "i_host_tag_pk_host", "~host_tag"]),
     (
         "takeover/left_behind",
@@ -101,6 +105,8 @@ const GOLDEN: [(&str, &[&str], &[&str]); 26] = [
         &[
             "c_host_pk",
             "c_host_stat_pk_host_uk",
+            "i_host_local",
+            "i_host_local_unique",
             "c_subscription_uk",
             "c_layerresource_uk",
             "c_job_resource_uk",

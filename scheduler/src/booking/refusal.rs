@@ -31,7 +31,7 @@ pub enum Refusal {
     ShowNotManaged,
     /// A proc still holds the frame.
     ProcExists,
-    /// The host is locked, not UP, or no longer in the pool.
+    /// The host is locked, not UP, lent to its owner, or no longer in the pool.
     HostNotOpen,
     /// The host has not enough idle.
     HostFull,

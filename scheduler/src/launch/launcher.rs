@@ -292,6 +292,8 @@ impl Shared {
         };
         if called && is_about_the_host(code) {
             self.fail(&hold, message.clone());
+        } else if called {
+            lock(&self.quarantine).refuse(&hold.host, &hold.host_name, message.clone(), now);
         }
         match step(State::Launching, event, now, timing) {
             (state @ State::Undoing { .. }, _) => Answered::Refused { hold, state, code, message },

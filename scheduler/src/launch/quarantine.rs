@@ -54,8 +54,13 @@ struct Entry {
     name: Arc<str>,
     why: String,
     pauses: u32,
+    /// Refusals in a row that were about frames.
+    strikes: u32,
     until: BootInstant,
 }
+
+/// So many refusals in a row about frames are about the host.
+const STRIKES: u32 = 3;
 
 impl Quarantine {
     /// Without hosts.
@@ -73,13 +78,31 @@ impl Quarantine {
             name: name.clone(),
             why: String::new(),
             pauses: 0,
+            strikes: 0,
             until: now,
         });
         entry.why = why;
+        entry.strikes = 0;
         if now >= entry.until {
             let pause = self.pauses.first.saturating_mul(1 << entry.pauses.min(20)).min(longest);
             entry.pauses = entry.pauses.saturating_add(1);
             entry.until = now.plus(pause);
+        }
+    }
+
+    /// A launch was refused as a bad request, which is about its frame, whichever host it is sent to; unless the host says it of
+    /// one frame after the other.
+    pub fn refuse(&mut self, host: &HostId, name: &Arc<str>, why: String, now: BootInstant) {
+        let entry = self.hosts.entry(host.clone()).or_insert_with(|| Entry {
+            name: name.clone(),
+            why: String::new(),
+            pauses: 0,
+            strikes: 0,
+            until: now,
+        });
+        entry.strikes += 1;
+        if entry.strikes >= STRIKES {
+            self.fail(host, name, why, now);
         }
     }
 
@@ -151,6 +174,23 @@ mod tests {
         fail(&mut quarantine, "h", at(109));
         assert_eq!(quarantine.why_paused(&HostId::from("h"), at(109)), Some("failed at 109"));
         assert_eq!(quarantine.why_paused(&HostId::from("h"), at(110)), None);
+    }
+
+    #[test]
+    fn bad_requests_pause_a_host_that_says_so_of_one_after_the_other() {
+        let mut quarantine = Quarantine::new(Pauses::default());
+        let (host, name) = (HostId::from("h"), Arc::from("h"));
+        for success in [true, false] {
+            for _ in 0..2 {
+                quarantine.refuse(&host, &name, "bad request".to_owned(), at(100));
+                assert_eq!(quarantine.why_paused(&host, at(100)), None);
+            }
+            if success {
+                quarantine.forgive(&host);
+            }
+        }
+        quarantine.refuse(&host, &name, "bad request".to_owned(), at(100));
+        assert_eq!(quarantine.why_paused(&host, at(100)), Some("bad request"));
     }
 
     #[test]

@@ -103,10 +103,7 @@ impl Coordination {
 
     /// Who is there and who holds what.
     pub async fn look(&mut self) -> Result<Vec<HeldLock>, Loss> {
-        let (first, last) = LockKey::CLASSES;
-        let query = sqlx::query_as::<_, HeldRow>(sql!("look")).bind(i64::from(first)).bind(i64::from(last));
-        let held = answer("reading members", query.fetch_all(&mut self.connection)).await?;
-        let held: Vec<HeldLock> = held.into_iter().map(HeldLock::from).collect();
+        let held = look(&mut self.connection).await?;
         // Each pid of a server is one session: another one answers here than took the place.
         match held.iter().find(|lock| lock.own_session) {
             Some(lock) if lock.pid != self.who.pid => Err(Loss::Pooled),
@@ -159,6 +156,23 @@ impl Coordination {
     async fn who(&mut self) -> Result<Who, Loss> {
         ask_who(&mut self.connection).await
     }
+}
+
+/// Looks over a session of its own, which takes nothing: the role, and who is there and who holds what.
+pub async fn look_once(store: &Store, direct: &Direct) -> Result<(i64, Vec<HeldLock>), Loss> {
+    let options = store.coordination_options(direct);
+    let mut connection = answer("connecting for coordination", PgConnection::connect_with(&options)).await?;
+    let who = ask_who(&mut connection).await?;
+    let held = look(&mut connection).await?;
+    answer("closing the session", connection.close()).await?;
+    Ok((who.role, held))
+}
+
+async fn look(connection: &mut PgConnection) -> Result<Vec<HeldLock>, Loss> {
+    let (first, last) = LockKey::CLASSES;
+    let query = sqlx::query_as::<_, HeldRow>(sql!("look")).bind(i64::from(first)).bind(i64::from(last));
+    let held = answer("reading members", query.fetch_all(connection)).await?;
+    Ok(held.into_iter().map(HeldLock::from).collect())
 }
 
 async fn ask_who(connection: &mut PgConnection) -> Result<Who, Loss> {

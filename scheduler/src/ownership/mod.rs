@@ -11,6 +11,7 @@
 //!
 //! `members.rs` reads locks as members and owners, `table.rs` is what the feed asks, `locks.rs` is the session; here is the loop.
 
+pub mod ask;
 mod key;
 mod locks;
 pub mod members;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::LayerId;
-use cue_scheduler_core::run_frame::{BuildError, EnvRows, LaunchSource, LaunchTemplate};
+use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
 
 use crate::engine::chain;
 use crate::store::work::{EnvironmentRow, LaunchSourceRow};
@@ -53,6 +53,11 @@ impl Launches {
     /// What is wrong with a layer that is left alone.
     pub fn why_left_alone(&self, layer: &LayerId) -> Option<Arc<str>> {
         self.left_alone.get(layer).map(|left| left.error.clone())
+    }
+
+    /// Looks again at the layers that are left alone, of which some may have changed.
+    pub async fn look_again(&mut self, store: &Store) -> Result<(), StoreError> {
+        self.read(&[], store).await.map(drop)
     }
 
     /// Reads the templates of `placed` layers. Those that can't be built are left alone from now on and missing in the
@@ -97,7 +102,7 @@ impl Launches {
                 }
                 Err(error) => {
                     tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {}", chain(&error));
-                    self.leave_alone(layer, Some(fingerprint), shortened(&error));
+                    self.leave_alone(layer, Some(fingerprint), shortened(&chain(&error)));
                 }
             }
         }
@@ -110,8 +115,8 @@ impl Launches {
     }
 
     /// Leaves a layer alone of which the database can't book a frame, and why.
-    pub fn reject(&mut self, layer: LayerId, error: Arc<str>) {
-        self.leave_alone(layer, None, error);
+    pub fn reject(&mut self, layer: LayerId, error: &str) {
+        self.leave_alone(layer, None, shortened(error));
     }
 
     fn leave_alone(&mut self, layer: LayerId, source: Option<u64>, error: Arc<str>) {
@@ -123,8 +128,8 @@ impl Launches {
 }
 
 /// An error may repeat what a layer holds, which may be anything; this much of it is enough to know it by.
-fn shortened(error: &BuildError) -> Arc<str> {
-    chain(error).chars().take(400).collect::<String>().into()
+fn shortened(error: &str) -> Arc<str> {
+    error.chars().take(400).collect::<String>().into()
 }
 
 fn fingerprint(row: &LaunchSourceRow, job_env: &EnvRows, layer_env: &EnvRows) -> u64 {

@@ -117,7 +117,8 @@ pub(super) async fn complete(cuebot: &Cuebot, report: &FrameCompleteReport) -> R
         cuebot.work.push(Work::Release(proc)).await;
         return Ok(());
     };
-    let memory_wanted = died_of_memory(&stop.facts, &ending(report))
+    // Only for a run that is tried again: the mark of an earlier death stays on the frame while its next run ends well.
+    let memory_wanted = (verdict == Verdict::Waiting && died_of_memory(&stop.facts, &ending(report)))
         .then(|| memory_reserved.saturating_add(cuebot.config.memory_raise));
     let Stop { ended, .. } = stop;
     cuebot

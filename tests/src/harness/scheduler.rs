@@ -145,6 +145,13 @@ impl Scheduler {
         Ok(values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
+    /// The value of one series, written as in a scrape: `name{label="value"}`.
+    pub async fn series(&self, series: &str) -> anyhow::Result<Option<f64>> {
+        let (_, text) = self.get("/metrics").await?;
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
+        Ok(value)
+    }
+
     /// What it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

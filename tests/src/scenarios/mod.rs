@@ -11,6 +11,8 @@
 //! threads and networks allow.
 
 mod cast;
+mod cutter;
+mod edits;
 mod judge;
 mod logbook;
 mod parts;

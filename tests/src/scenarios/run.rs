@@ -162,6 +162,7 @@ async fn build(scenario: &dyn Scenario, setting: Setting, place: &Place<'_>, fol
         harness,
         schedulers: Vec::with_capacity(schedulers),
         schedulers_wanted: schedulers,
+        kept: Vec::new(),
         logbook: Logbook::new(folder),
         variables,
         prefix,
@@ -262,13 +263,16 @@ async fn reasons(stage: &mut Stage) -> anyhow::Result<()> {
 
 /// Frames that are in no state in which they could be left, and loaded frames that are gone.
 async fn lost(stage: &Stage) -> anyhow::Result<Vec<String>> {
-    let rows: Vec<(String, String, i64)> =
-        sqlx::query_as(include_str!("queries/lost.sql")).bind(stage.jobs()).fetch_all(&stage.harness.pool).await?;
+    let rows: Vec<(String, String, i64)> = sqlx::query_as(include_str!("queries/lost.sql"))
+        .bind(stage.jobs())
+        .bind(stage.dry_run)
+        .fetch_all(&stage.harness.pool)
+        .await?;
     let mut lost: Vec<String> =
         rows.into_iter().map(|(layer, what, frames)| format!("{frames} frames of {layer}: {what}")).collect();
     let loaded: usize = stage.harness.loaded.frames.values().map(Vec::len).sum();
     let there = stage.frames_of_all_states().await?;
-    if there != loaded as i64 && !stage.dry_run {
+    if there != loaded as i64 {
         lost.push(format!("{loaded} frames were loaded, {there} are there"));
     }
     Ok(lost)

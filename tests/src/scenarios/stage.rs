@@ -1,5 +1,6 @@
 //! The running farm of a scenario, and what a play can ask and note.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::net::Ipv4Addr;
@@ -40,6 +41,8 @@ pub struct Stage {
     pub no_deadlock_at_all: bool,
     /// Whether agents are not called.
     pub dry_run: bool,
+    /// Things of a play that have to live as long as the schedulers.
+    pub(super) kept: Vec<Box<dyn Any>>,
     pub(super) schedulers_wanted: usize,
     pub(super) prefix: String,
     pub(super) variables: Vec<(&'static str, String)>,
@@ -74,6 +77,11 @@ impl Stage {
     /// The stand-in; an error where a real Cuebot is used, which can't be told to misbehave.
     pub fn stand_in(&self) -> anyhow::Result<&CuebotSim> {
         self.harness.cuebot.as_ref().context("this scenario needs the stand-in Cuebot")
+    }
+
+    /// Keeps something of the play until the schedulers have ended.
+    pub fn keep(&mut self, thing: impl Any) {
+        self.kept.push(Box::new(thing));
     }
 
     /// Lets some time pass in which something must *not* happen. What must happen is waited for.

@@ -96,8 +96,14 @@ async fn a_death_of_memory_raises_the_layer_above_what_was_reserved() {
     let run = farm.book("plain/comp", 0).await;
     farm.complete(&run, 33).await;
     assert_eq!(farm.state(&run.frame).await.0, "WAITING");
-    let asked = farm.number("SELECT int_mem_min FROM layer WHERE int_gpus_min > 0").await;
-    assert_eq!(asked, 4 << 20, "2 GiB that were reserved and 2 GiB more");
+    let asked = "SELECT int_mem_min FROM layer WHERE int_gpus_min > 0";
+    assert_eq!(farm.number(asked).await, 4 << 20, "2 GiB that were reserved and 2 GiB more");
+
+    // The frame still bears the mark of that death when its next run ends well.
+    let run = farm.book("plain/comp", 0).await;
+    farm.complete(&run, 0).await;
+    assert_eq!(farm.state(&run.frame).await.0, "SUCCEEDED");
+    assert_eq!(farm.number(asked).await, 4 << 20, "only a death raises it");
 }
 
 #[tokio::test]
@@ -170,6 +176,21 @@ async fn frames_go_on_when_what_they_wait_for_has_ended() {
     let open = farm.number("SELECT count(*) FROM depend WHERE b_active AND str_type <> 'JOB_ON_JOB'").await;
     assert_eq!(open, 0, "the composite dependency ends with its last part");
     farm.assert_clean().await;
+}
+
+#[tokio::test]
+async fn one_end_lets_frames_of_several_layers_go_on_in_one_transaction() {
+    let mut farm = Farm::new(CuebotConfig::default()).await;
+    farm.run_layer("chain/sim").await;
+    // The last frame of sim let the second of mesh go, and all of comp: rows of one transaction bear its number.
+    let transactions = "SELECT count(DISTINCT frame.xmin::text) FROM frame JOIN layer USING (pk_layer)
+         WHERE (layer.str_name = 'mesh' AND int_number = 3) OR (layer.str_name = 'comp' AND int_depend_count = 0
+           AND layer.pk_job = (SELECT pk_job FROM job WHERE str_name = 'chain'))";
+    assert_eq!(farm.number(transactions).await, 1);
+    // Its locks are those that no order cures: layer_stat of the one, job_stat, layer_stat of the other.
+    let counted = "SELECT count(DISTINCT layer_stat.xmin::text) FROM layer_stat JOIN layer USING (pk_layer)
+         WHERE layer.str_name IN ('mesh', 'comp') AND layer.pk_job = (SELECT pk_job FROM job WHERE str_name = 'chain')";
+    assert_eq!(farm.number(counted).await, 1);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use cue_scheduler::snapshot::{Launches, PoolReader, ReadSettings};
 use cue_scheduler::store::Store;
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::Kb;
+use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
 use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
@@ -71,7 +72,7 @@ impl Farm {
             slice: Slice::WHOLE,
             name: "local.general".into(),
             shows: BTreeSet::new(),
-            tags: BTreeMap::new(),
+            tags: BTreeMap::from([("general".into(), TagKind::Alloc), ("other".into(), TagKind::Alloc)]),
         };
         let reader = PoolReader::new(of_pool, Arc::new(settings));
         Self { pool, context, reader }
@@ -82,6 +83,15 @@ impl Farm {
     }
 
     pub async fn pass(&mut self) -> PassReport {
+        let tags: Vec<(String, String)> = sqlx::query_as(
+            "SELECT str_tag, min(str_tag_type) FROM host_tag JOIN host USING (pk_host) WHERE pk_alloc = $1 GROUP BY 1",
+        )
+        .bind(self.reader.pool.alloc.as_str())
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        self.reader.pool.tags =
+            tags.iter().filter_map(|(tag, kind)| Some((tag.as_str().into(), TagKind::from_column(kind)?))).collect();
         let report = pass(&self.context, &mut self.reader).await.unwrap();
         assert!(report.failed.is_none(), "{:?}", report.failed);
         report

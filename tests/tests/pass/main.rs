@@ -5,5 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod farm;
+mod hosts;
 mod limits;
 mod refused;
+mod work;

@@ -117,6 +117,25 @@ fn lines(names: &[String], line: impl Fn(&str) -> String) -> String {
     names.iter().map(|name| line(name) + "\n").collect()
 }
 
+/// Writes past triggers and foreign keys, as whoever made the poison did. Each statement must find its row.
+pub async fn write(pool: &PgPool, statements: &[String]) {
+    for (statement, rows) in statements.iter().zip(execute(pool, statements).await) {
+        assert!(rows > 0 || statement.starts_with("DO"), "{statement} touched nothing");
+    }
+}
+
+async fn execute(pool: &PgPool, statements: &[String]) -> Vec<u64> {
+    let mut connection = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
+    sqlx::raw_sql("SET session_replication_role = replica").execute(&mut connection).await.unwrap();
+    let mut rows = Vec::new();
+    for statement in statements {
+        let result = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.as_str())).execute(&mut connection).await;
+        rows.push(result.unwrap_or_else(|error| panic!("{statement}: {error}")).rows_affected());
+    }
+    connection.close().await.unwrap();
+    rows
+}
+
 impl World {
     pub async fn new(sick: &Sick) -> Self {
         let database = Server::shared().await.unwrap().database().await.unwrap();
@@ -125,28 +144,14 @@ impl World {
         Self { pool, database }
     }
 
-    /// Writes past triggers and foreign keys, as whoever made the poison did. Each statement must find its row.
+    /// [`write`] to the world's database.
     pub async fn write(&self, statements: &[String]) {
-        for (statement, rows) in statements.iter().zip(self.execute(statements).await) {
-            assert!(rows > 0 || statement.starts_with("DO"), "{statement} touched nothing");
-        }
+        write(&self.pool, statements).await;
     }
 
     /// The same, whether or not the rows are still there.
     pub async fn vanish(&self, statements: &[String]) {
-        self.execute(statements).await;
-    }
-
-    async fn execute(&self, statements: &[String]) -> Vec<u64> {
-        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await.unwrap();
-        sqlx::raw_sql("SET session_replication_role = replica").execute(&mut connection).await.unwrap();
-        let mut rows = Vec::new();
-        for statement in statements {
-            let result = sqlx::raw_sql(sqlx::AssertSqlSafe(statement.as_str())).execute(&mut connection).await;
-            rows.push(result.unwrap_or_else(|error| panic!("{statement}: {error}")).rows_affected());
-        }
-        connection.close().await.unwrap();
-        rows
+        execute(&self.pool, statements).await;
     }
 
     pub async fn number(&self, sql: &'static str) -> i64 {
@@ -169,8 +174,8 @@ impl World {
         let config = Config::default();
         let listener = Arc::new(Listener(Mutex::default()));
         let store = Store::new(&self.database.target(6));
-        let policy = cue_scheduler::app::policy(&config).unwrap();
-        let engine = cue_scheduler::app::engine(&config, policy, None, store.clone(), None, listener.clone());
+        let policy = cue_scheduler::app::policy(&config);
+        let engine = cue_scheduler::app::engine(&config, policy, store.clone(), None, listener.clone());
         let stop = CancellationToken::new();
         let running = tokio::spawn(engine.run(stop.clone()));
         let began = Instant::now();

@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use testbed::auditor::Sampler;
+use testbed::harness::Harness;
+use testbed::harness::scheduler::program;
 
-use super::farm::{LIMIT, Sizes, finish, name, owned, owners, replicas, status, until};
+use super::farm::{Sizes, finish, name, owned, owners, replicas, status, until};
 
 /// Passes of pools that ended after an instant, as text that orders like time.
 fn passes_after(status: &serde_json::Value, instant: &str) -> BTreeSet<String> {
@@ -23,6 +25,12 @@ async fn pools_are_shared_evenly_nobody_works_on_anothers_and_who_joins_gets_a_s
     let all = [&one, &two, &three];
     let took = until("two pools each", &all, async || owned(&all).await == [2, 2, 2]).await;
     println!("three replicas shared six pools in {took:.1?}");
+
+    let members = members(&harness, &[]).await;
+    assert!(members.starts_with("6 of 6 pools are owned, by 3 replicas.\n"), "{members}");
+    let json: serde_json::Value = serde_json::from_str(&self::members(&harness, &["--json"]).await).unwrap();
+    let counts = json["members"].as_array().unwrap().iter().map(|member| member["pools"].as_u64().unwrap());
+    assert_eq!(counts.collect::<Vec<_>>(), [2, 2, 2]);
 
     // All see the same, and each makes passes of its own pools only.
     let now = status(&one).await["now"].as_str().unwrap().to_owned();
@@ -61,6 +69,15 @@ async fn pools_are_shared_evenly_nobody_works_on_anothers_and_who_joins_gets_a_s
     harness.stop().await.unwrap();
 }
 
+/// What `cue-scheduler members` prints.
+async fn members(harness: &Harness, more: &[&str]) -> String {
+    let file = harness.folder.join("one.yaml");
+    let mut command = tokio::process::Command::new(program("cue-scheduler").unwrap());
+    let output = command.arg("--config").arg(file).arg("members").args(more).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// Transactions that all sessions of schedulers had so far: each statement of a scan is one.
 async fn statements(pool: &PgPool) -> i64 {
     sqlx::query_scalar("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
@@ -72,12 +89,13 @@ async fn statements(pool: &PgPool) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn replicas_without_work_ask_the_database_little() {
     let sizes = Sizes { frames: 1, ..Sizes::default() };
-    let (_folder, harness) = sizes.start().await;
+    let (_folder, mut harness) = sizes.start().await;
     let [one, two] = replicas(&harness, ["one", "two"]).await;
     finish(&harness, &[&one, &two], &sizes).await;
     until("three pools each", &[&one, &two], async || owned(&[&one, &two]).await == [3, 3]).await;
     // Hosts that report, and Cuebot, which takes their reports, ask too.
     harness.hosts.shutdown().await;
+    harness.cuebot.take().unwrap().shutdown().await;
     let before = statements(&harness.pool).await;
     let window = Duration::from_secs(10);
     tokio::time::sleep(window).await;
@@ -123,5 +141,4 @@ async fn a_large_allocation_is_cut_and_its_slices_share_the_caps_exactly() {
         assert_eq!(replica.stop().await.unwrap(), 0);
     }
     harness.stop().await.unwrap();
-    let _ = LIMIT;
 }

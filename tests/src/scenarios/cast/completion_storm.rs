@@ -11,7 +11,8 @@ use crate::scenarios::{Parts, Scenario, Setting, Stage};
 /// See [`Scenario::demanded`].
 pub struct CompletionStorm;
 
-/// The longest that a pass may take.
+/// The longest that a pass may take. In the short form, which runs wherever tests do and beside whatever else, one pass of twenty
+/// may take longer.
 const PASS_MAX: Duration = Duration::from_secs(2);
 
 #[tonic::async_trait(?Send)]
@@ -40,14 +41,18 @@ hosts: [{{allocation: local.general, count: {hosts}, first_address: 127.1.0.1, c
 
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
         stage.until_done().await?;
-        let mut longest = Duration::ZERO;
-        for scheduler in &stage.schedulers {
-            longest = longest.max(scheduler.log().lines().filter_map(pass_time).max().unwrap_or_default());
-        }
+        let mut passes: Vec<Duration> = stage
+            .schedulers
+            .iter()
+            .flat_map(|scheduler| scheduler.log().lines().filter_map(pass_time).collect::<Vec<_>>())
+            .collect();
+        passes.sort_unstable();
+        let forgiven = stage.setting.pick(passes.len() / 20, 0);
+        let longest = passes.iter().rev().nth(forgiven).copied().unwrap_or(Duration::MAX);
         stage.demand(
             "no pass takes longer than 2 s",
-            longest > Duration::ZERO && longest <= PASS_MAX,
-            format!("{longest:?}"),
+            longest <= PASS_MAX,
+            format!("{longest:?} of {} passes", passes.len()),
         );
         let runs = stage.harness.hosts.record();
         let answered = runs.iter().filter(|run| matches!(run.completion, Completion::Delivered(_))).count();

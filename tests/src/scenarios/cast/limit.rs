@@ -20,7 +20,7 @@ impl Scenario for Limit {
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
-        let frames = setting.pick(250, 1500);
+        let frames = setting.pick(150, 1500);
         Parts::from_yaml(
             setting,
             &format!(

@@ -1,6 +1,7 @@
 //! All scenarios.
 
 mod cap_drop;
+mod commit_cut;
 mod completion_storm;
 mod deadlock;
 mod depends;
@@ -14,8 +15,12 @@ mod parity;
 mod pin;
 mod poison;
 mod priority;
+mod prod_env;
+mod saturation;
+mod start_after;
 mod tag_max;
 mod tags_gpu;
+mod upgrade;
 
 use super::{Scenario, Stage};
 
@@ -37,6 +42,11 @@ pub const ALL: &[&dyn Scenario] = &[
     &deadlock::Deadlock,
     &license::License,
     &oom::Oom,
+    &prod_env::ProdEnv,
+    &upgrade::Upgrade,
+    &commit_cut::CommitCut,
+    &saturation::Saturation,
+    &start_after::StartAfter,
 ];
 
 /// By the hosts' record: the largest sum of a weight over runs that overlapped.

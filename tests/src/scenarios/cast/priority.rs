@@ -29,7 +29,7 @@ impl Scenario for Priority {
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
-        let hosts = setting.pick(20, 60);
+        let hosts = setting.pick(12, 60);
         let mut farm = FarmDescription::from_yaml(&format!(
             "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

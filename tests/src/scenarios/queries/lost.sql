@@ -1,8 +1,10 @@
--- Frames at rest that are in no state in which a frame may be left: neither done nor waiting, or waiting for nothing. $1 job ids.
+-- Frames at rest that are in no state in which a frame may be left: neither done nor waiting, or waiting for nothing. $1 job ids,
+-- $2 whether frames may run, since no agent ends them.
 WITH judged AS (
     SELECT frame.pk_layer,
            CASE
                WHEN frame.str_state NOT IN ('SUCCEEDED', 'EATEN', 'DEAD', 'WAITING', 'DEPEND')
+                    AND NOT (frame.str_state = 'RUNNING' AND $2)
                    THEN 'left in ' || frame.str_state
                WHEN frame.str_state = 'WAITING' AND frame.int_depend_count > 0 THEN 'waiting for hosts and for frames'
                WHEN frame.str_state = 'DEPEND' AND NOT EXISTS (

@@ -4,7 +4,8 @@
 -- the folder are those of now, not those of the plan.
 -- $1 host ids, $2 show id, $3 layer ids, $4 job ids.
 WITH hosts AS MATERIALIZED (
-    SELECT h.pk_host, h.pk_alloc, h.str_lock_state = 'OPEN' AND hs.str_state = 'UP' AS open,
+    SELECT h.pk_host, h.pk_alloc, h.str_lock_state = 'OPEN' AND hs.str_state = 'UP'
+               AND NOT EXISTS (SELECT FROM host_local hl WHERE hl.pk_host = h.pk_host) AS open,
            h.int_cores_idle, h.int_mem_idle, h.int_gpus_idle, h.int_gpu_mem_idle
     FROM host h JOIN host_stat hs ON hs.pk_host = h.pk_host
     WHERE h.pk_host = ANY($1) ORDER BY h.pk_host FOR NO KEY UPDATE OF h
