@@ -27,6 +27,14 @@ pub struct Slice {
 impl Slice {
     /// All hosts.
     pub const WHOLE: Self = Self { of: 1, at: 0 };
+
+    /// Whether this slice, of all slices of its allocation, goes first for a frame. Slices that are planned at the same time serve
+    /// the same layers, and would all take the same next frames.
+    pub fn goes_first(self, frame: &str) -> bool {
+        // FNV-1a. It only has to be the same for all replicas.
+        let hash = frame.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        hash % u32::from(self.of.max(1)) == u32::from(self.at)
+    }
 }
 
 impl fmt::Display for Slice {
@@ -92,6 +100,20 @@ mod tests {
 
     fn cut(before: &Slicing, hosts: u64, in_use: &[u16]) -> Slicing {
         before.cut(5_000, &[("a".into(), hosts)].into(), |_, of| in_use.contains(&of))
+    }
+
+    #[test]
+    fn every_frame_has_one_slice_that_goes_first_and_all_have_about_as_many() {
+        let slices: Vec<Slice> = (0..4).map(|at| Slice { of: 4, at }).collect();
+        let mut first = [0; 4];
+        for frame in 0..4_000 {
+            let frame = format!("frame-{frame}");
+            let mine: Vec<usize> = (0..4).filter(|at| slices[*at].goes_first(&frame)).collect();
+            assert_eq!(mine.len(), 1);
+            first[mine[0]] += 1;
+        }
+        assert!(first.iter().all(|frames| (900..1_100).contains(frames)), "{first:?}");
+        assert!(Slice::WHOLE.goes_first("any"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::Readiness;
 use crate::explain::json::obstacle;
 use crate::feed::Standstill;
 use crate::launch::Launcher;
+use crate::launch::quarantine::Paused;
 use crate::ownership::{Standing, Table, View};
 use crate::sight::{Count, LastPass, LayerView, PoolView, Sight};
 
@@ -90,8 +91,13 @@ impl Status {
         })
     }
 
+    /// Hosts that are left alone now.
+    pub fn paused(&self) -> Vec<Paused> {
+        self.launcher.get().and_then(Option::as_ref).map_or_else(Vec::new, |launcher| launcher.paused())
+    }
+
     fn quarantined(&self) -> Value {
-        let paused = self.launcher.get().and_then(Option::as_ref).map_or_else(Vec::new, |launcher| launcher.paused());
+        let paused = self.paused();
         let now = SystemTime::now();
         let hosts = paused.iter().take(HOSTS).map(|host| {
             json!({

@@ -140,6 +140,9 @@ families! {
     DATABASE_UP = "scheduler_database_up", Kind::Gauge, [], Ours,
         "1 while the database answers",
         "The gauges of clusters and tags keep their last values while it does not.";
+    HOSTS_QUARANTINED = "scheduler_hosts_quarantined", Kind::Gauge, [], Ours,
+        "Hosts that are left alone for a while, since their agents refused or did not answer",
+        "Which ones, and why, is in `/api/v1/status`.";
     COORDINATION = "scheduler_coordination_up", Kind::Gauge, [], Ours,
         "1 while pools are shared out with other replicas",
         "0 before the replica has its place, and while it works on all pools because they can't be shared out.";

@@ -67,6 +67,7 @@ pub struct Metrics {
     standstill: GaugeVec,
     database_up: Gauge,
     ownership: OwnershipMetrics,
+    hosts_quarantined: Gauge,
 }
 
 impl Metrics {
@@ -108,6 +109,7 @@ impl Metrics {
             standstill: make.gauges(&families::STANDSTILL)?,
             database_up: make.gauge(&families::DATABASE_UP)?,
             ownership: OwnershipMetrics::new(&make)?,
+            hosts_quarantined: make.gauge(&families::HOSTS_QUARANTINED)?,
             registry,
         })
     }
