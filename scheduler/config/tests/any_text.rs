@@ -22,6 +22,10 @@ fn read(text: &str) {
     assert!(began.elapsed() < Duration::from_secs(20), "{:?} for {} bytes", began.elapsed(), text.len());
 }
 
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(|at| line(at) + "\n").collect()
+}
+
 #[test]
 fn documents_made_to_hurt_are_refused_or_read_in_time() {
     let deep = |open: &str, close: &str| open.repeat(50_000) + "x" + &close.repeat(50_000);
@@ -29,7 +33,7 @@ fn documents_made_to_hurt_are_refused_or_read_in_time() {
     let mut laughs = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
     for level in 1..10 {
         let before = format!("*a{}", level - 1);
-        laughs += &format!("a{level}: &a{level} [{}]\n", [before.as_str(); 9].join(", "));
+        laughs.push_str(&lines(1, |_| format!("a{level}: &a{level} [{}]", [before.as_str(); 9].join(", "))));
     }
     for text in [
         deep("[", "]"),
@@ -40,15 +44,15 @@ fn documents_made_to_hurt_are_refused_or_read_in_time() {
         deep("!!seq - ", ""),
         deep("&a - ", ""),
         deep("[- ", ""),
-        (0..2_000).map(|at| " ".repeat(at) + "a:\n").collect(),
+        lines(2_000, |at| " ".repeat(at) + "a:"),
         laughs,
         "a: &a [*a]\n".to_owned(),
         "queue: &q\n  <<: *q\n  worker_threads: 4\n".to_owned(),
         "queue: {worker_threads: &n 4}\nhost_cache: {concurrent_groups: *n}\n".to_owned(),
         "x".repeat(1 << 20),
         "k: v\n".repeat(20_000),
-        (0..20_000).map(|at| format!("k{at}: {at}\n")).collect(),
-        (0..999).map(|at| format!("k{at}: {at}\n")).collect(),
+        lines(20_000, |at| format!("k{at}: {at}")),
+        lines(999, |at| format!("k{at}: {at}")),
         "\u{feff}queue: {worker_threads: 4}".to_owned(),
         "queue: {worker_threads: 4}\u{0}".to_owned(),
         "--- {}\n--- {}\n".to_owned(),

@@ -22,7 +22,7 @@ impl Scenario for CompletionStorm {
     }
 
     fn demanded(&self) -> &'static str {
-        "jobs of 1-second frames, 400 in full, on hosts that take all at once: no pass longer than 2 s, no answered completion lost, \
+        "one scheduler, jobs of 1-second frames, 400 in full, on hosts that take all at once: no pass longer than 2 s, no answered completion lost, \
          each accepted once"
     }
 
@@ -36,7 +36,9 @@ hosts: [{{allocation: local.general, count: {hosts}, first_address: 127.1.0.1, c
         ))?;
         farm.seed = setting.seed;
         farm.jobs = (0..jobs).map(|n| job(n, frames)).collect();
-        Ok(Parts::new(setting, farm)?.with_variable("OPENSCHEDULER_RQD__MAX_LAUNCHES_PER_HOST", "8"))
+        Ok(Parts::new(setting, farm)?
+            .with_one_scheduler()
+            .with_variable("OPENSCHEDULER_RQD__MAX_LAUNCHES_PER_HOST", "8"))
     }
 
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::cuebot_sim::LegacyBooking;
+use crate::scenarios::judge::some;
 use crate::scenarios::{Parts, Scenario, Setting, Stage};
 
 /// See [`Scenario::demanded`].
@@ -64,7 +65,7 @@ jobs:
             }
             for job in [our_job, cuebots_job] {
                 let before = done(stage, job).await?;
-                let wanted = stage.setting.pick(60, 300);
+                let wanted = stage.setting.pick(40, 300);
                 stage
                     .until(&format!("{wanted} frames of job {job} are done in turn {turn}"), async |stage| {
                         Ok(done(stage, job).await? >= before + wanted)
@@ -76,13 +77,12 @@ jobs:
         let mut strangers = Vec::new();
         for job in ["a", "b"] {
             let spans: Vec<_> = ours.iter().filter(|span| span.0 == job).collect();
-            strangers.extend(stage.runs_of(job).into_iter().filter(|run| {
-                let at = run.started();
-                !spans.iter().any(|(_, from, to)| *from <= at && at <= *to + LANDS_WITHIN)
-            }));
+            let strange = |at: SystemTime| !spans.iter().any(|(_, from, to)| *from <= at && at <= *to + LANDS_WITHIN);
+            let runs = stage.runs_of(job).into_iter().filter(|run| strange(run.started()));
+            strangers.extend(runs.map(|run| format!("frame {} of {job} on {}", run.frame_id, run.host)));
         }
         let old = stage.number(PROC_AGE_MAX).await?;
-        stage.demand("no frame of Cuebot's show is started by us", strangers.is_empty(), format!("{strangers:?}"));
+        stage.demand("no frame of Cuebot's show is started by us", strangers.is_empty(), some(&strangers));
         stage.demand("no proc gets older than 30 s", old == 0, format!("{old} procs"));
         let by_cuebot = stage.harness.cuebot.as_ref().map(|cuebot| cuebot.counts().bookings);
         stage.see(format!(

@@ -62,13 +62,11 @@ shows: [{{name: alpha, subscriptions: [{}]}}]",
         let booked = async |stage: &Stage| {
             stage.number("SELECT COALESCE(sum(int_cores_reserved), 0)::bigint / 100 FROM proc").await
         };
-        // Until two looks, several passes apart, find the same.
-        let mut before = -1;
-        loop {
+        // Until three looks, several passes apart, find the same.
+        let (mut before, mut same) = (-1, 0);
+        while same < 2 {
             let now = booked(stage).await?;
-            if now == before {
-                break;
-            }
+            same = if now == before { same + 1 } else { 0 };
             before = now;
             stage.linger(std::time::Duration::from_secs(2)).await;
         }
