@@ -653,6 +653,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_of_another_replica_has_no_turn_and_nobody_waits_for_it() {
+        let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
+        feed.share(Arc::new(Table::new("me".into())));
+        scan(&mut feed, &[work("x", 3, None)], now);
+        assert_eq!((next(&mut feed, now), feed.next_due()), (None, None));
+        feed.share(Arc::new(Table::alone()));
+        assert_eq!(feed.next_due(), Some(now));
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
+    }
+
+    #[test]
     fn turns_go_round() {
         let (mut feed, now) = (feed(&[&["x"], &["y"]]), Instant::now());
         scan(&mut feed, &[work("x", 1, None), work("y", 1, None)], now);

@@ -82,9 +82,7 @@ impl Coordination {
         let mut second = connect().await?;
         let whose = tokio::join!(ask_who(&mut connection), ask_who(&mut second));
         let (who, other) = (whose.0?, whose.1?);
-        if who.pid == other.pid {
-            return Err(Loss::Pooled);
-        }
+        two_sessions(who, other)?;
         // Its end is nobody's business.
         drop(second.close().await);
         let mut session = Self { connection, who };
@@ -104,13 +102,12 @@ impl Coordination {
     /// Who is there and who holds what.
     pub async fn look(&mut self) -> Result<Vec<HeldLock>, Loss> {
         let held = look(&mut self.connection).await?;
-        // Each pid of a server is one session: another one answers here than took the place.
-        match held.iter().find(|lock| lock.own_session) {
-            Some(lock) if lock.pid != self.who.pid => Err(Loss::Pooled),
-            Some(_) => Ok(held),
-            None if self.who().await?.pid != self.who.pid => Err(Loss::Pooled),
-            None => Err(Loss::Unregistered),
+        if let Some(lock) = held.iter().find(|lock| lock.own_session) {
+            same_session(self.who.pid, lock.pid)?;
+            return Ok(held);
         }
+        same_session(self.who.pid, ask_who(&mut self.connection).await?.pid)?;
+        Err(Loss::Unregistered)
     }
 
     /// Tries locks that the session does not hold; answers those that it does now.
@@ -152,10 +149,16 @@ impl Coordination {
             .bind(i64::from(place.key.cast_unsigned()));
         answer("ending our lost session", query.execute(&mut self.connection)).await.map(drop)
     }
+}
 
-    async fn who(&mut self) -> Result<Who, Loss> {
-        ask_who(&mut self.connection).await
-    }
+/// Two connections are two sessions, unless somebody in between deals them out.
+fn two_sessions(first: Who, second: Who) -> Result<(), Loss> {
+    if first.pid == second.pid { Err(Loss::Pooled) } else { Ok(()) }
+}
+
+/// A connection stays one session, unless somebody in between deals them out: each has a process of its own at the server.
+fn same_session(opened: i32, answered: i32) -> Result<(), Loss> {
+    if opened == answered { Ok(()) } else { Err(Loss::Pooled) }
 }
 
 /// Looks over a session of its own, which takes nothing: the role, and who is there and who holds what.
@@ -183,5 +186,21 @@ async fn answer<T>(what: &'static str, asked: impl Future<Output = Result<T, sql
     match tokio::time::timeout(ANSWER_MAX, asked).await {
         Ok(answer) => answer.map_err(|error| Loss::Database(StoreError::during(what)(error))),
         Err(_) => Err(Loss::Silent(ANSWER_MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pooler_that_deals_transactions_shows_by_the_processes_that_answer() {
+        let who = |pid| Who { pid, role: 10 };
+        assert!(two_sessions(who(1), who(2)).is_ok() && same_session(1, 1).is_ok());
+        let quiet = two_sessions(who(1), who(1)).unwrap_err();
+        let busy = same_session(1, 2).unwrap_err();
+        for loss in [quiet, busy] {
+            assert!(loss.to_string().contains("database.direct_host"), "{loss}");
+        }
     }
 }

@@ -159,10 +159,10 @@ impl Ownership {
     /// There is no session.
     fn without(&self, loss: &Loss, since: Duration) {
         let why = chain(loss);
-        let lost = self.table.lost(why.clone());
-        if lost > 0 {
-            tracing::warn!("{lost} pools are lost: {why}");
-            self.observer.handed_over(HandOver::Lost, lost);
+        let pools = self.table.lost(why.clone());
+        if pools > 0 {
+            tracing::warn!("{pools} pools are lost: {why}");
+            self.observer.handed_over(HandOver::Lost, pools);
         }
         if (matches!(loss, Loss::Pooled) || since >= GRACE) && self.table.be_alone(why.clone()) {
             tracing::warn!(
@@ -234,7 +234,9 @@ impl Ownership {
             self.table.took(&taken);
             self.observer.handed_over(HandOver::Taken, taken.len());
             tracing::info!("took {} pools", taken.len());
-            taken.into_iter().for_each(|pool| self.wake.alloc(pool.alloc));
+            for pool in taken {
+                self.wake.alloc(pool.alloc);
+            }
         }
         Ok(())
     }

@@ -7,14 +7,15 @@
 //! time after which others take a silent replica's pools: so who was stopped, or can't reach the database, begins
 //! nothing on its own when it wakes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use cue_scheduler_core::assignment::Claim;
 use cue_scheduler_core::cluster::PoolId;
-use cue_scheduler_core::domain::id::AllocId;
+use cue_scheduler_core::domain::id::{AllocId, FacilityId};
 use cue_scheduler_core::launch::BootInstant;
+use cue_scheduler_core::slicing::Slice;
 use tokio::sync::Notify;
 
 use super::key::LockKey;
@@ -172,10 +173,10 @@ impl Table {
     }
 
     /// Whether some member works on this allocation in so many slices.
-    pub fn in_use(&self, facility: &cue_scheduler_core::domain::id::FacilityId, alloc: &AllocId, of: u16) -> bool {
+    pub fn in_use(&self, facility: &FacilityId, alloc: &AllocId, of: u16) -> bool {
         let state = self.lock();
         (0..of).any(|at| {
-            let slice = cue_scheduler_core::slicing::Slice { of, at };
+            let slice = Slice { of, at };
             let pool = PoolId { facility: facility.clone(), alloc: alloc.clone(), slice };
             state.seen.holders.contains_key(&LockKey::of_pool(state.role, &pool))
         })
@@ -307,15 +308,8 @@ impl Table {
             _ => state.seen.holders.get(&LockKey::of_pool(state.role, &pool.id)).cloned(),
         };
         let pools: Vec<_> = state.pools.values().map(|pool| (pool.clone(), owner(pool))).collect();
-        let owned = pools.iter().filter(|(_, owner)| owner.as_ref() == Some(&self.me)).count();
-        View { me: self.me.clone(), standing: state.standing.clone(), seen: state.seen.clone(), pools, owned }
-    }
-
-    /// Names of the pools that are ours.
-    pub fn owned_names(&self) -> BTreeSet<Arc<str>> {
-        let state = self.lock();
-        let now = clock::now();
-        state.pools.values().filter(|pool| state.may_begin(&pool.id, now)).map(|pool| pool.name.clone()).collect()
+        let ours = pools.iter().filter(|(_, owner)| owner.as_ref() == Some(&self.me)).count();
+        View { me: self.me.clone(), standing: state.standing.clone(), seen: state.seen.clone(), pools, owned: ours }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -333,5 +327,90 @@ impl State {
                 now.since(self.seen_at) < FRESH && self.owned.get(pool).is_some_and(|owned| !owned.giving)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(alloc: &str) -> PoolId {
+        PoolId { facility: "f".into(), alloc: alloc.into(), slice: Slice::WHOLE }
+    }
+
+    fn known(alloc: &str) -> KnownPool {
+        KnownPool { id: pool(alloc), name: alloc.into(), scope: "f".into(), weight: 1 }
+    }
+
+    /// A look at which these pools are held by this member.
+    fn seen(holder: &str, allocs: &[&str]) -> Seen {
+        let holders = allocs.iter().map(|alloc| (LockKey::of_pool(7, &pool(alloc)), holder.into())).collect();
+        Seen { holders, ..Seen::default() }
+    }
+
+    /// A member that owns pools `a` and `b`.
+    fn owner() -> Arc<Table> {
+        let table = Arc::new(Table::new("me".into()));
+        table.know([known("a"), known("b")]);
+        table.saw(7, Seen::default());
+        table.took(&[pool("a"), pool("b")]);
+        table
+    }
+
+    #[test]
+    fn nothing_begins_without_a_place_and_everything_where_pools_can_not_be_shared_out() {
+        let table = Arc::new(Table::new("me".into()));
+        table.know([known("a")]);
+        assert!(table.begin(&pool("a")).is_none() && table.missing().is_some());
+        assert!(table.be_alone("no session".to_owned()));
+        assert!(!table.be_alone("no session".to_owned()), "told once");
+        assert!(table.begin(&pool("a")).is_some() && table.missing().is_none());
+        table.saw(7, Seen::default());
+        assert!(table.begin(&pool("a")).is_none(), "pools are shared out again");
+    }
+
+    #[test]
+    fn a_pool_is_given_back_when_its_last_pass_has_ended_and_begins_none_meanwhile() {
+        let table = owner();
+        let (first, second) = (table.begin(&pool("a")).unwrap(), table.begin(&pool("a")).unwrap());
+        table.give(&[pool("a")]);
+        assert!(table.begin(&pool("a")).is_none());
+        drop(first);
+        assert_eq!(table.given(), []);
+        drop(second);
+        assert_eq!(table.given(), [pool("a")]);
+        table.gave(&[pool("a")]);
+        assert!(table.begin(&pool("b")).is_some());
+        assert_eq!(table.view().owned, 1);
+    }
+
+    #[test]
+    fn what_the_locks_do_not_show_is_lost() {
+        let table = owner();
+        assert_eq!(table.saw(7, seen("me", &["a", "b"])), 0);
+        let mut look = seen("me", &["a"]);
+        look.holders.extend(seen("other", &["b"]).holders);
+        assert_eq!(table.saw(7, look), 1);
+        assert!(table.owns(&pool("a")) && !table.owns(&pool("b")));
+        assert_eq!(table.lost("gone".to_owned()), 1);
+        assert!(!table.owns(&pool("a")));
+    }
+
+    #[test]
+    fn an_old_look_is_not_believed() {
+        let table = owner();
+        let mut state = table.lock();
+        let seen_at = state.seen_at;
+        assert!(state.may_begin(&pool("a"), seen_at.plus(FRESH / 2)));
+        assert!(!state.may_begin(&pool("a"), seen_at.plus(FRESH)));
+        state.standing = Standing::Alone("no session".to_owned());
+        assert!(state.may_begin(&pool("a"), seen_at.plus(FRESH)));
+    }
+
+    #[test]
+    fn pools_that_are_no_more_are_to_be_given() {
+        let table = owner();
+        table.know([known("b")]);
+        assert_eq!(table.gone(), [pool("a")]);
     }
 }
