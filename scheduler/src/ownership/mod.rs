@@ -59,6 +59,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 /// So long without a session, and a replica goes on without sharing: while the database answers otherwise, work must.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// Longest wait for the database when everything is given back.
+const LEAVE_MAX: Duration = Duration::from_secs(2);
+
 /// How pools went from or to this replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandOver {
@@ -263,11 +266,14 @@ pub struct Place {
 }
 
 impl Place {
-    /// Gives everything back: to be called when no pass is in flight any more.
-    pub async fn leave(self) {
+    /// Gives everything back: to be called when no pass is in flight any more. With a database that does not answer it closes the
+    /// session, which comes to the same.
+    pub async fn leave(mut self) {
         self.leave.cancel();
-        if self.task.await.is_err() {
-            tracing::error!("the ownership loop had ended early");
+        match tokio::time::timeout(LEAVE_MAX, &mut self.task).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the ownership loop had ended early"),
+            Err(_) => self.task.abort(),
         }
     }
 }
