@@ -64,7 +64,7 @@ pub async fn run(
             report.details = checks;
         }
         Err(error) => {
-            report.seen = "it could not be put on".to_owned();
+            "it could not be put on".clone_into(&mut report.seen);
             report.details = vec![Check {
                 demanded: "the scenario can be put on".to_owned(),
                 seen: format!("{error:#}"),
