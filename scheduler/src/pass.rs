@@ -78,7 +78,7 @@ pub struct PassReport {
     /// Layers left waiting, by reason.
     pub waiting_layers: BTreeMap<Reason, usize>,
     /// Each layer left waiting, the most important first, with its one obstacle.
-    pub left: Vec<Left>,
+    pub left: Arc<[Left]>,
     /// Frames that the database refused.
     pub refusals: Refusals,
     /// The last plan was refused in part, and the pass had no further round to plan the rest again.
@@ -175,16 +175,13 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         }
 
         let booking = Instant::now();
-        let landing = match prepare(context, reader, &snapshot, &last).await {
+        let landing = match prepare(context, reader, &snapshot, &last, &mut waitlist).await {
             Ok(cut) => {
                 let follow = Follow { report: &mut report, tally: &mut tally, waitlist: &mut waitlist };
                 carry_out(context, reader, &snapshot, cut, follow).await
             }
             Err(error) => {
                 tally.failed(last.placements.iter().map(|placement| placement.layer));
-                for placement in &last.placements {
-                    waitlist.failed(&snapshot[placement.layer].id);
-                }
                 report.failed = Some(error);
                 Landing::default()
             }
@@ -200,7 +197,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
         tracing::debug!(layer.id = %layer.id, "Layer {}.{} fully consumed.", snapshot[layer.job].name, layer.name);
     }
     report.layer_outcomes = tally.outcomes();
-    report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await);
+    report.left = waitlist.close(&snapshot, last, &tally, &*context.launches.lock().await).into();
     reader.keep(snapshot);
     Ok(report)
 }
@@ -226,6 +223,7 @@ async fn prepare(
     reader: &mut PoolReader,
     snapshot: &Snapshot,
     plan: &Plan,
+    waitlist: &mut Waitlist,
 ) -> Result<Cut, StoreError> {
     let mut planned: HashMap<LayerId, usize> = HashMap::new();
     for placement in &plan.placements {
@@ -235,6 +233,8 @@ async fn prepare(
     let layers: Vec<LayerId> = planned.iter().map(|(layer, _)| layer.clone()).collect();
     let templates = context.launches.lock().await.read(&layers, &context.store).await?;
     let windows = reader.windows.take(&planned, &context.store).await?;
+    let with_gaps: Vec<LayerId> = layers.into_iter().filter(|layer| reader.windows.has_gaps(layer)).collect();
+    waitlist.refused(&with_gaps, Refusal::FrameUnbuildable);
     Ok(cut(snapshot, plan, &Launchable { templates, windows }, context.chunk_frames))
 }
 
@@ -265,7 +265,8 @@ async fn carry_out(
         let (layer, frames) = (snapshot[layer].id.clone(), u32::try_from(frames).unwrap_or(u32::MAX));
         landing.truths.push(Truth::FramesGone { layer, frames });
     }
-    for frames in unbuildable.into_values() {
+    for (layer, frames) in unbuildable {
+        waitlist.refused(&[snapshot[layer].id.clone()], Refusal::FrameUnbuildable);
         report.refusals.add(Refusal::FrameUnbuildable, frames.len());
         leave_alone(context, reader, frames.into_iter().map(Rejected::Frame).collect()).await;
     }
@@ -277,7 +278,7 @@ async fn carry_out(
                 candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
             let mut booked = match book(&context.store, chunk, context.booking).await {
                 Ok(booked) => booked,
-                Err(error) => return Err((layers, at, error)),
+                Err(error) => return Err((at, error)),
             };
             let booked_frames: Vec<_> = booked
                 .bookings
@@ -324,11 +325,8 @@ async fn carry_out(
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.
-            Err((layers, at, error)) => {
+            Err((at, error)) => {
                 tally.failed(at);
-                for layer in &layers {
-                    waitlist.failed(layer);
-                }
                 report.failed = Some(error);
             }
         }
@@ -345,7 +343,7 @@ async fn leave_alone(context: &PassContext, reader: &mut PoolReader, rejected: V
     for rejected in rejected {
         match rejected {
             Rejected::Frame(frame) => reader.windows.avoid(frame, launches.back_off()),
-            Rejected::Layer(layer, why) => launches.reject(layer, why),
+            Rejected::Layer(layer, why) => launches.reject(layer, &why),
         }
     }
 }

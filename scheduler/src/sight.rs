@@ -42,7 +42,7 @@ struct Seen {
 struct PoolSeen {
     awake: bool,
     last: Option<LastPass>,
-    left: Vec<Left>,
+    left: Arc<[Left]>,
 }
 
 /// A pass that ended.
@@ -111,7 +111,7 @@ impl Sight {
         let number = seen.passes;
         let pool = seen.pools.entry(report.pool.as_str().into()).or_default();
         pool.awake = true;
-        pool.left.clone_from(&report.left);
+        pool.left = report.left.clone();
         pool.last = Some(LastPass {
             number,
             ended: SystemTime::now(),
@@ -132,7 +132,7 @@ impl Sight {
             let pool = seen.pools.entry(name.clone()).or_default();
             pool.awake = counts.awake_pools.contains(name);
             if !pool.awake {
-                pool.left = Vec::new();
+                pool.left = Arc::default();
             }
         }
         seen.unserved.clone_from(&counts.unserved);
@@ -149,7 +149,7 @@ impl Sight {
         let seen = self.seen();
         let pools = seen.pools.iter().map(|(name, pool)| {
             let mut waiting: BTreeMap<Reason, Count> = BTreeMap::new();
-            for left in &pool.left {
+            for left in &*pool.left {
                 waiting.entry(left.reason()).or_default().add(left.frames.into(), 1);
             }
             PoolView { name: name.clone(), awake: pool.awake, last: pool.last.clone(), waiting }
@@ -246,7 +246,7 @@ mod tests {
     }
 
     fn report(pool: &str, left: Vec<Left>) -> PassReport {
-        PassReport { pool: pool.to_owned(), left, ..PassReport::default() }
+        PassReport { pool: pool.to_owned(), left: left.into(), ..PassReport::default() }
     }
 
     const BUSY: Obstacle = Obstacle::HostsBusy { hosts: 3, nearest: None };

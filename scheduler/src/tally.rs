@@ -77,6 +77,11 @@ impl Tally {
         self.layers.get(&layer).map_or(0, |looked| looked.wanted.saturating_sub(looked.booked))
     }
 
+    /// Whether the booking of a layer failed with an error, or could not be tried.
+    pub fn has_failed(&self, layer: LayerIx) -> bool {
+        self.layers.get(&layer).is_some_and(|looked| looked.failed)
+    }
+
     /// The layers whose waiting frames were all booked.
     pub fn consumed(&self) -> impl Iterator<Item = LayerIx> {
         self.layers.iter().filter(|(_, looked)| looked.is_consumed()).map(|(layer, _)| *layer)

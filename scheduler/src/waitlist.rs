@@ -19,6 +19,9 @@ use crate::tally::Tally;
 /// The cause of a refusal that was no guard's: the database failed.
 const DATABASE_ERROR: &str = "database_error";
 
+/// What is wrong with single frames of a layer, of which there may be many.
+const BAD_FRAMES: &str = "some of its frames can't be launched as they are named or numbered; the log says which";
+
 /// A layer left waiting.
 #[derive(Clone, Debug)]
 pub struct Left {
@@ -50,13 +53,7 @@ impl Left {
 pub struct Waitlist {
     left: Vec<Left>,
     /// Why frames of layers were refused, the last cause of each.
-    causes: HashMap<LayerId, Cause>,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Cause {
-    Refusal(Refusal),
-    Failure,
+    causes: HashMap<LayerId, Refusal>,
 }
 
 impl Waitlist {
@@ -76,12 +73,7 @@ impl Waitlist {
 
     /// The database refused frames of these layers, or of some of them.
     pub fn refused(&mut self, layers: &[LayerId], cause: Refusal) {
-        self.causes.extend(layers.iter().map(|layer| (layer.clone(), Cause::Refusal(cause))));
-    }
-
-    /// The layer's booking failed.
-    pub fn failed(&mut self, layer: &LayerId) {
-        self.causes.insert(layer.clone(), Cause::Failure);
+        self.causes.extend(layers.iter().map(|layer| (layer.clone(), cause)));
     }
 
     /// What is left at the end: of the last plan, of what can't be launched, and of what was refused.
@@ -93,7 +85,7 @@ impl Waitlist {
         for at in (0..snapshot.layers.len() as u32).map(LayerIx).filter(|at| !planned.contains(at)) {
             let frames = tally.not_booked(at);
             if frames > 0
-                && let Some(obstacle) = self.why_not_booked(&snapshot[at].id, launches)
+                && let Some(obstacle) = self.why_not_booked(&snapshot[at].id, tally.has_failed(at), launches)
             {
                 self.left.push(left(snapshot, at, frames, obstacle));
             }
@@ -102,14 +94,15 @@ impl Waitlist {
     }
 
     /// Why a layer was not booked that the plan had placed; `None` if it waits no more.
-    fn why_not_booked(&self, layer: &LayerId, launches: &Launches) -> Option<Obstacle> {
+    fn why_not_booked(&self, layer: &LayerId, failed: bool, launches: &Launches) -> Option<Obstacle> {
         if let Some(error) = launches.why_left_alone(layer) {
             return Some(Obstacle::Unbuildable { error });
         }
-        match self.causes.get(layer)? {
-            Cause::Failure => Some(Obstacle::Refused { cause: DATABASE_ERROR }),
-            Cause::Refusal(refusal) if refusal.ends_waiting() => None,
-            Cause::Refusal(refusal) => Some(Obstacle::Refused { cause: refusal.label() }),
+        match self.causes.get(layer) {
+            _ if failed => Some(Obstacle::Refused { cause: DATABASE_ERROR }),
+            Some(Refusal::FrameUnbuildable) => Some(Obstacle::Unbuildable { error: BAD_FRAMES.into() }),
+            Some(refusal) if !refusal.ends_waiting() => Some(Obstacle::Refused { cause: refusal.label() }),
+            _ => None,
         }
     }
 }
@@ -201,12 +194,13 @@ mod tests {
         tally.planned(&snapshot, &plan);
         let mut waitlist = Waitlist::default();
         let id = |at: u32| LayerId::from(format!("l{at}"));
-        // All booked; taken by another; given up with one booked; failed; and one of which nothing is known.
+        // All booked; taken by another; given up with one booked; failed; not to be built.
         (0..3).for_each(|_| tally.booked(LayerIx(0), "h".into()));
         waitlist.refused(&[id(1)], Refusal::FrameTaken);
         waitlist.refused(&[id(0), id(2)], Refusal::GivenUp);
         tally.booked(LayerIx(2), "h".into());
-        waitlist.failed(&id(3));
+        tally.failed([LayerIx(3)]);
+        waitlist.refused(&[id(4)], Refusal::FrameUnbuildable);
 
         let left = waitlist.close(&snapshot, plan, &tally, &Launches::new(Duration::MAX));
         let seen: Vec<_> = left.iter().map(|left| (left.layer.as_str(), left.frames, left.obstacle.clone())).collect();
@@ -216,6 +210,7 @@ mod tests {
                 ("l5", 3, busy),
                 ("l2", 2, Obstacle::Refused { cause: "given_up" }),
                 ("l3", 3, Obstacle::Refused { cause: "database_error" }),
+                ("l4", 3, Obstacle::Unbuildable { error: BAD_FRAMES.into() }),
             ]
         );
         assert_eq!((&*left[0].show, &*left[0].job, left[0].priority), ("show", "job", 7));

@@ -14,6 +14,7 @@ use cue_scheduler::snapshot::{PoolReader, ReadSettings};
 use cue_scheduler::store::{Store, StoreError, Target};
 use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
+use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::launch::Hold;
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
 use sqlx::PgPool;
@@ -183,8 +184,8 @@ async fn no_more_pools_have_their_hosts_read_at_once_than_configured() {
         facility: farm.loaded.facilities["local"].as_str().into(),
         alloc: farm.loaded.allocations["local.general"].as_str().into(),
         name: "local.general".into(),
-        shows: BTreeSet::new(),
-        tags: BTreeMap::new(),
+        shows: BTreeSet::from([farm.loaded.shows["alpha"].as_str().into()]),
+        tags: BTreeMap::from([("general".into(), TagKind::Alloc)]),
     };
     let mut reader = PoolReader::new(pool, settings.clone());
     let other = settings.host_reads.acquire().await.unwrap();

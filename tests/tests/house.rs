@@ -1,5 +1,5 @@
 //! Rules of the house that the compiler can't keep: who may import what, and that every statement has its header and its use.
-#![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
@@ -61,6 +61,18 @@ fn every_statement_says_what_it_promises_and_is_used() {
         let name = path.strip_prefix(&queries).unwrap().with_extension("");
         assert!(text.starts_with("-- "), "{} has no header", path.display());
         assert!(code.contains(&format!("sql!(\"{}\")", name.display())), "{} is used nowhere", path.display());
+    }
+}
+
+#[test]
+fn every_reason_is_told_with_its_remedy() {
+    let page = std::fs::read_to_string(root().join("docs/reference/reasons.md")).unwrap();
+    for reason in cue_scheduler_core::reason::Reason::ALL {
+        let label = format!("`{}`", reason.label());
+        let section =
+            page.split("\n### ").find(|section| section.lines().next().is_some_and(|title| title.contains(&label)));
+        let section = section.unwrap_or_else(|| panic!("docs/reference/reasons.md has no section for {label}"));
+        assert!(section.contains("*What to do:*"), "docs/reference/reasons.md says of {label} not what to do");
     }
 }
 

@@ -12,6 +12,14 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
+/// Deepest nesting of a document. Ours has three levels; the parser's own bound is more than a thread's stack holds.
+const DEPTH_MAX: usize = 64;
+
+/// Most keys of a document. Each that doesn't exist is compared with all that do, to name the nearest.
+const KEYS_MAX: usize = 1_000;
+
+const TOO_DEEP: &str = "the document is too large or nested too deeply";
+
 /// A value and where it stands.
 #[derive(Clone)]
 pub(crate) struct Node {
@@ -43,6 +51,27 @@ pub(crate) struct Entry {
     pub(crate) node: Node,
 }
 
+/// The first line that is nested deeper than [`DEPTH_MAX`] by its indentation and the lists that it opens. The parser descends
+/// into blocks before it counts them, and a deep one would overflow the stack.
+fn too_deep(text: &str) -> Option<u64> {
+    let mut indents: Vec<usize> = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let content = line.trim_start_matches(' ');
+        let indent = line.len() - content.len();
+        if content.is_empty() {
+            continue;
+        }
+        while indents.pop_if(|outer| *outer >= indent).is_some() {}
+        indents.push(indent);
+        let words = content.split([' ', '\t']).filter(|word| !word.is_empty());
+        let opened = words.take_while(|word| ["-", "?", ":"].contains(word)).count();
+        if indents.len() + opened > DEPTH_MAX {
+            return Some(number);
+        }
+    }
+    None
+}
+
 /// Why a text is no YAML document. The words are ours: the parser's own messages can quote the text, and with it a
 /// password.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,11 +91,18 @@ impl Node {
             non_finite_float_policy: serde_saphyr::NonFiniteFloatPolicy::PassThrough,
             leading_zero_numbers_as_strings: true,
             underscored_numbers_as_strings: true,
+            budget: serde_saphyr::budget! { max_depth: DEPTH_MAX },
         };
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if let Some(line) = too_deep(text) {
+            return Err(NotYaml { line: Some(line), message: TOO_DEEP.to_owned() });
+        }
         match serde_saphyr::from_str_with_options::<Option<Spanned<Raw>>>(text, options) {
             Ok(None) => Ok(Self::bare(Value::Map(Vec::new()))),
-            Ok(Some(raw)) => located(raw, text),
+            Ok(Some(raw)) => match located(raw, text)? {
+                node if node.keys() > KEYS_MAX => Err(NotYaml { line: None, message: TOO_DEEP.to_owned() }),
+                node => Ok(node),
+            },
             Err(error) => Err(not_yaml(&error)),
         }
     }
@@ -106,6 +142,15 @@ impl Node {
     /// A list of such texts.
     pub(crate) fn texts<T: Into<String>>(items: impl IntoIterator<Item = T>) -> Self {
         Self::bare(Value::List(items.into_iter().map(Self::text).collect()))
+    }
+
+    /// How many keys the tree has.
+    fn keys(&self) -> usize {
+        match &self.value {
+            Value::List(items) => items.iter().map(Self::keys).sum(),
+            Value::Map(entries) => entries.iter().map(|entry| 1 + entry.node.keys()).sum(),
+            _ => 0,
+        }
     }
 
     fn bare(value: Value) -> Self {
@@ -291,7 +336,7 @@ fn not_yaml(error: &serde_saphyr::Error) -> NotYaml {
         Error::UnsupportedTag { .. } => {
             "a tag (`!name`) that is not known; a text that begins with `!` needs quotes".to_owned()
         }
-        Error::Budget { .. } => "the document is too large or nested too deeply".to_owned(),
+        Error::Budget { .. } => TOO_DEEP.to_owned(),
         _ => "this is not valid YAML; look for an open quote or bracket, a tab, or a wrong indentation \
               here or just above"
             .to_owned(),

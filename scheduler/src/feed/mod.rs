@@ -106,6 +106,9 @@ struct PoolState {
     kinds: BTreeSet<TagKind>,
     /// Fingerprint of that work, to see that something is new.
     seen: u64,
+    /// Fingerprint of work that a pass did not find any more. Where the next scan sees the same, it may be like work that has
+    /// come since, and is looked for once more.
+    doubted: Option<u64>,
     due: Option<Instant>,
     /// When its last pass ended.
     ended: Option<Instant>,
@@ -203,6 +206,7 @@ impl Feed {
                 work: Vec::new(),
                 kinds: BTreeSet::new(),
                 seen: 0,
+                doubted: None,
                 due: None,
                 ended: None,
                 in_flight: false,
@@ -343,6 +347,11 @@ impl Feed {
             state.in_flight = false;
             state.worked = now;
             state.ended = Some(now);
+            if turn != Turn::Empty {
+                state.doubted = None;
+            } else if state.doubted != Some(state.seen) {
+                state.doubted = Some(std::mem::take(&mut state.seen));
+            }
             let pause = match turn {
                 Turn::Again => Duration::ZERO,
                 Turn::Saturated => self.pace.saturated,
@@ -470,6 +479,7 @@ mod tests {
                 work: Vec::new(),
                 kinds: BTreeSet::new(),
                 seen: 0,
+                doubted: None,
                 due: None,
                 ended: None,
                 in_flight: false,
@@ -541,6 +551,31 @@ mod tests {
         assert_eq!(next(&mut feed, now + WAKE_PAUSE), None, "the other allocation's pool keeps its pace");
         feed.wake(&Wanted::All, now + WAKE_PAUSE);
         assert_eq!(next(&mut feed, now + WAKE_PAUSE).as_deref(), Some("a0"));
+    }
+
+    #[test]
+    fn work_like_the_last_that_comes_between_two_scans_is_not_taken_for_it() {
+        let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
+        for _ in 0..3 {
+            scan(&mut feed, &[work("x", 2, None)], now);
+            for turn in [Turn::Again, Turn::Empty] {
+                let at = feed.next(now).expect("looked for").at;
+                feed.done(&at, turn, now);
+            }
+        }
+    }
+
+    #[test]
+    fn work_that_only_the_scan_sees_is_looked_for_once_more_and_then_at_the_pace() {
+        let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
+        for looked_for in [true, true, false, false] {
+            scan(&mut feed, &[work("x", 2, None)], now);
+            let turned = feed.next(now);
+            assert_eq!(turned.is_some(), looked_for);
+            if let Some(turned) = turned {
+                feed.done(&turned.at, Turn::Empty, now);
+            }
+        }
     }
 
     #[test]

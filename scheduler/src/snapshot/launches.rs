@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::amount::Kb;
 use cue_scheduler_core::domain::id::LayerId;
-use cue_scheduler_core::run_frame::{BuildError, EnvRows, LaunchSource, LaunchTemplate};
+use cue_scheduler_core::run_frame::{EnvRows, LaunchSource, LaunchTemplate};
 
 use crate::engine::chain;
 use crate::store::work::{EnvironmentRow, LaunchSourceRow};
@@ -102,7 +102,7 @@ impl Launches {
                 }
                 Err(error) => {
                     tracing::warn!(layer.id = %layer, "layer {name} can't be launched and is left alone until it changes: {}", chain(&error));
-                    self.leave_alone(layer, Some(fingerprint), shortened(&error));
+                    self.leave_alone(layer, Some(fingerprint), shortened(&chain(&error)));
                 }
             }
         }
@@ -115,8 +115,8 @@ impl Launches {
     }
 
     /// Leaves a layer alone of which the database can't book a frame, and why.
-    pub fn reject(&mut self, layer: LayerId, error: Arc<str>) {
-        self.leave_alone(layer, None, error);
+    pub fn reject(&mut self, layer: LayerId, error: &str) {
+        self.leave_alone(layer, None, shortened(error));
     }
 
     fn leave_alone(&mut self, layer: LayerId, source: Option<u64>, error: Arc<str>) {
@@ -128,8 +128,8 @@ impl Launches {
 }
 
 /// An error may repeat what a layer holds, which may be anything; this much of it is enough to know it by.
-fn shortened(error: &BuildError) -> Arc<str> {
-    chain(error).chars().take(400).collect::<String>().into()
+fn shortened(error: &str) -> Arc<str> {
+    error.chars().take(400).collect::<String>().into()
 }
 
 fn fingerprint(row: &LaunchSourceRow, job_env: &EnvRows, layer_env: &EnvRows) -> u64 {

@@ -30,6 +30,8 @@ struct Window {
     frames: VecDeque<WaitingFrame>,
     /// The layer had no more waiting frames than these when it was read.
     whole: bool,
+    /// Frames of it were left out, since they are avoided.
+    gaps: bool,
     read_at: Instant,
 }
 
@@ -65,7 +67,8 @@ impl FrameWindows {
             let wanted: Vec<i32> = short.iter().map(|(_, frames)| size(*frames) as i32).collect();
             let read_at = Instant::now();
             for (layer, frames) in short.iter().map(|(layer, frames)| (layer, *frames)) {
-                let window = Window { frames: VecDeque::with_capacity(window_size(frames)), whole: false, read_at };
+                let window =
+                    Window { frames: VecDeque::with_capacity(window_size(frames)), whole: false, gaps: false, read_at };
                 self.windows.insert(layer.clone(), window);
             }
             let mut read: HashMap<LayerId, usize> = HashMap::new();
@@ -74,6 +77,7 @@ impl FrameWindows {
                 if let Some(window) = self.windows.get_mut(&layer) {
                     *read.entry(layer).or_default() += 1;
                     if self.avoided.contains_key(&id) {
+                        window.gaps = true;
                         continue;
                     }
                     let frame = FrameRef { id, name: row.str_name.into(), version: row.int_version };
@@ -96,6 +100,11 @@ impl FrameWindows {
             }
         }
         Ok(taken)
+    }
+
+    /// Whether frames of the layer were left out of its window, since they are avoided.
+    pub fn has_gaps(&self, layer: &LayerId) -> bool {
+        self.windows.get(layer).is_some_and(|window| window.gaps)
     }
 
     /// Takes a frame no more for a while: it can't be built, or the database can't book it.

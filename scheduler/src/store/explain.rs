@@ -84,7 +84,7 @@ impl Store {
 
     /// The layers of a job, in their order.
     pub async fn layers_of(&self, job: &JobId) -> Result<Vec<JobLayerRow>, StoreError> {
-        sqlx::query_as(sql!("explain/layers"))
+        sqlx::query_as(self.schema.fit(sql!("explain/layers")))
             .bind(job.as_str())
             .fetch_all(&self.pool)
             .await

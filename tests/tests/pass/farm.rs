@@ -70,7 +70,7 @@ impl Farm {
             alloc: alloc.into(),
             name: "local.general".into(),
             shows: BTreeSet::new(),
-            tags: BTreeMap::new(),
+            tags: BTreeMap::from([("general".into(), TagKind::Alloc), ("other".into(), TagKind::Alloc)]),
         };
         let reader = PoolReader::new(of_pool, Arc::new(settings));
         Self { pool, context, reader }

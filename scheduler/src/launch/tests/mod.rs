@@ -1,6 +1,7 @@
 //! The launcher against agents on loopback addresses.
 
 mod agent;
+mod hostile;
 mod launching;
 mod outcomes;
 
