@@ -143,6 +143,9 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let mut waitlist = Waitlist::default();
     {
         let mut launches = context.launches.lock().await;
+        for (layer, why) in context.launch.iter().flat_map(|(launcher, _)| launcher.take_blamed()) {
+            launches.reject(layer, &why);
+        }
         if snapshot.layers.iter().any(|layer| launches.is_left_alone(&layer.id)) {
             launches.look_again(&context.store).await?;
         }

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use testbed::cuebot_sim::Generation;
-use testbed::postgres::Server;
+use testbed::cuebot_sim::{CuebotConfig, CuebotSim, Generation};
+use testbed::harness::Existing;
+use testbed::postgres::{Server, free_port};
 use testbed::python::target_folder;
 use testbed::scenarios::{ALL, Length, Place, Setting, run};
 use tokio::sync::Mutex;
@@ -61,6 +62,32 @@ scenarios! {
     commits_that_break_lose_and_double_nothing: "COMMITCUT" C;
     subscriptions_are_filled_and_not_passed: "SATURATION" B1;
     delayed_layers_begin_at_their_time: "STARTAFTER" C;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn scenarios_run_one_after_the_other_on_a_farm_that_exists() {
+    let _only = STAGE.lock().await;
+    let database = Server::shared().await.unwrap().database().await.unwrap();
+    let (target, agents) = (database.target(1), free_port().unwrap());
+    let url = format!("postgres://{}:@{}:{}/{}", target.user, target.host, target.port, target.database);
+    let config = CuebotConfig { agent_port: Some(agents), ..CuebotConfig::default() };
+    let cuebot = CuebotSim::start(config, database.pool().await.unwrap()).await.unwrap();
+    let place = Place::Existing(Existing { database: url, cuebot: cuebot.address() }, agents);
+    let folder = target_folder().unwrap().join("scenario-tests/existing");
+    let setting = Setting { seed: 1, length: Length::Short, generation: Generation::C };
+    for name in ["PIN", "FOLDER"] {
+        let scenario = ALL.iter().find(|scenario| scenario.name() == name).unwrap();
+        let report = run(*scenario, setting, &place, &folder, &CancellationToken::new()).await.unwrap();
+        println!("{report}");
+        assert!(report.pass, "{report}");
+    }
+    let pool = database.pool().await.unwrap();
+    let left: (i64, i64) = sqlx::query_as("SELECT (SELECT count(*) FROM host), (SELECT count(*) FROM job)")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left, (0, 5), "hosts are taken out again, the work of both stays");
+    cuebot.shutdown().await;
 }
 
 #[test]

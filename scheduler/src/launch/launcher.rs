@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use cue_scheduler_core::domain::id::{HostId, ProcId};
-use cue_scheduler_core::launch::{Action, Booking, Event, Hold, State, step};
+use cue_scheduler_core::domain::id::{HostId, LayerId, ProcId};
+use cue_scheduler_core::launch::{Action, Booking, BootInstant, Event, Hold, State, step};
 use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
+use super::blame::Blame;
 use super::client::AgentClient;
 use super::outcome::Outcome;
 use super::quarantine::{Paused, Quarantine};
@@ -77,6 +78,9 @@ pub(super) struct Shared {
     launches: Semaphore,
     per_host: Mutex<HashMap<HostId, Weak<Semaphore>>>,
     quarantine: Mutex<Quarantine>,
+    blame: Mutex<Blame>,
+    /// Layers that are to blame for refusals, with what agents said, until somebody takes them.
+    blamed: Mutex<HashMap<LayerId, String>>,
     /// Procs that are being settled, so that none is settled twice at a time.
     settling: Mutex<HashSet<ProcId>>,
     left_at_stop: AtomicUsize,
@@ -105,6 +109,8 @@ impl Launcher {
             launches: Semaphore::new(settings.in_flight_max.max(1)),
             per_host: Mutex::default(),
             quarantine: Mutex::new(Quarantine::new(settings.pauses)),
+            blame: Mutex::default(),
+            blamed: Mutex::default(),
             settling: Mutex::default(),
             left_at_stop: AtomicUsize::new(0),
         });
@@ -148,6 +154,11 @@ impl Launcher {
     /// The hosts that should not be booked now.
     pub fn paused(&self) -> Vec<Paused> {
         lock(&self.shared.quarantine).paused(clock::now())
+    }
+
+    /// The layers that every host refused since this was last asked, with what an agent said.
+    pub fn take_blamed(&self) -> HashMap<LayerId, String> {
+        std::mem::take(&mut *lock(&self.shared.blamed))
     }
 
     /// How many bookings are being settled in the background.
@@ -280,17 +291,21 @@ impl Shared {
             return Answered::InDoubt { hold: booking.hold, state, action, fenced: true };
         };
         self.observer.called(&booking, &outcome, started.elapsed());
+        let layer = &booking.run_frame.layer_id;
         let hold = booking.hold;
         let (event, code, message) = match outcome {
             Outcome::Launched => {
                 lock(&self.quarantine).forgive(&hold.host);
+                lock(&self.blame).launched(layer, now);
                 return Answered::Launched;
             }
             Outcome::RefusedForCertain { code, message } => (Event::Refused, Some(code), message),
             Outcome::NotSent { message } => (Event::NotSent, None, message),
             Outcome::Unknown { message } => (Event::NoAnswer, None, message),
         };
-        if called && is_about_the_host(code) {
+        if code.is_some() && self.is_to_blame(layer, &hold, &message, now) {
+            // The hosts are innocent.
+        } else if called && is_about_the_host(code) {
             self.fail(&hold, message.clone());
         } else if called {
             lock(&self.quarantine).refuse(&hold.host, &hold.host_name, message.clone(), now);
@@ -305,6 +320,20 @@ impl Shared {
                 Answered::InDoubt { hold, state, action, fenced: false }
             }
         }
+    }
+
+    /// Whether a refusal makes the layer the one to blame. If so, the hosts that refused it may be used again.
+    fn is_to_blame(&self, layer: &LayerId, hold: &Hold, message: &str, now: BootInstant) -> bool {
+        let Some(hosts) = lock(&self.blame).refused(layer, &hold.host, now) else { return false };
+        warn!(
+            layer.id = %layer, "layer {layer} is refused by {} hosts that take others, the last one said: {message}", hosts.len()
+        );
+        let mut quarantine = lock(&self.quarantine);
+        for host in &hosts {
+            quarantine.forgive(host);
+        }
+        lock(&self.blamed).insert(layer.clone(), message.to_owned());
+        true
     }
 
     /// Why nothing is sent to a host now.

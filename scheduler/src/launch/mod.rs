@@ -7,6 +7,7 @@
 //!
 //! This is the only place that knows tonic.
 
+mod blame;
 mod channels;
 mod client;
 pub mod clock;

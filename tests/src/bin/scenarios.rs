@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::Parser;
 use testbed::cuebot_sim::Generation;
 use testbed::harness::Existing;
@@ -77,14 +77,13 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static dyn Scenario>> {
     if only.is_empty() {
         return Ok(ALL.to_vec());
     }
-    let named = |name: &String| ALL.iter().copied().find(|scenario| scenario.name().eq_ignore_ascii_case(name.trim()));
+    let find = |name: &String| ALL.iter().copied().find(|scenario| scenario.name().eq_ignore_ascii_case(name.trim()));
     only.iter()
-        .map(|name| match named(name) {
-            Some(scenario) => Ok(scenario),
-            None => {
-                let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name()).collect();
-                bail!("there is no scenario `{name}`; there are {}", names.join(", "))
-            }
+        .map(|name| {
+            find(name).with_context(|| {
+                let all: Vec<&str> = ALL.iter().map(|scenario| scenario.name()).collect();
+                format!("there is no scenario `{name}`; there are {}", all.join(", "))
+            })
         })
         .collect()
 }

@@ -54,11 +54,11 @@ impl Cutter {
             unanswered: AtomicUsize::new(0),
         });
         let stop = CancellationToken::new();
-        let (taken, token) = (shared.clone(), stop.clone());
+        let (way_shared, way_stop) = (shared.clone(), stop.clone());
         tokio::spawn(stop.clone().run_until_cancelled_owned(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let way = pass_on(taken.clone(), client);
-                tokio::spawn(token.clone().run_until_cancelled_owned(way));
+                let way = pass_on(way_shared.clone(), client);
+                tokio::spawn(way_stop.clone().run_until_cancelled_owned(way));
             }
         }));
         Ok(Self { port: own, shared, _stop: stop.drop_guard() })
@@ -130,6 +130,7 @@ async fn pass_on(shared: Arc<Shared>, mut client: TcpStream) {
 
 #[cfg(test)]
 mod tests {
+    use super::Fate::{Passes, Unanswered, Unsent};
     use super::*;
 
     #[test]
@@ -142,7 +143,6 @@ mod tests {
             unsent: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
         };
-        use Fate::{Passes, Unanswered, Unsent};
         let fates: Vec<Fate> = (0..6).map(|_| shared.fate()).collect();
         assert_eq!(fates, [Passes, Unsent, Passes, Unanswered, Passes, Unsent]);
         shared.relents.store(true, Ordering::Relaxed);

@@ -236,7 +236,7 @@ impl Editor {
                 }
                 Ok(())
             }
-            Err(error) if error.chain().any(|cause| cause.is::<sqlx::Error>()) => {
+            Err(error) if error.chain().any(<dyn std::error::Error>::is::<sqlx::Error>) => {
                 stage.logbook.note(&format!("rejected: {error:#}"));
                 self.rejected.push(format!("{edit}: {error:#}"));
                 Ok(())
@@ -283,8 +283,8 @@ async fn write(stage: &mut Stage, edit: &Edit) -> anyhow::Result<()> {
         }
         Edit::Lock { host, locked } => {
             let sql = "UPDATE host SET str_lock_state = $2 WHERE pk_host = $1";
-            let state = if *locked { "LOCKED" } else { "OPEN" };
-            sqlx::query(sql).bind(&loaded.hosts[host]).bind(state).execute(&pool).await?;
+            let lock = if *locked { "LOCKED" } else { "OPEN" };
+            sqlx::query(sql).bind(&loaded.hosts[host]).bind(lock).execute(&pool).await?;
         }
         Edit::Flip { show } => {
             let sql = "UPDATE show SET b_scheduler_managed = NOT b_scheduler_managed WHERE pk_show = $1";

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::SystemTime;
 
 use crate::auditor::{Audit, CapRecords, Deadlocks};
-use crate::cuebot_sim::AcceptedCompletion;
+use crate::cuebot_sim::{AcceptedCompletion, CuebotSim};
 use crate::farm_sim::{Cause, Overlap, Run, overlaps};
 
 use super::stage::Stage;
@@ -36,13 +36,13 @@ pub(super) struct Evidence {
 pub(super) fn judge(stage: &mut Stage, evidence: &Evidence) {
     let Evidence { records, audit, deadlocks, failed_passes, lost, succeeded } = evidence;
     let cuebot = stage.harness.cuebot.as_ref();
-    let booked_by_cuebot = cuebot.map(|cuebot| cuebot.booked()).unwrap_or_default();
-    let accepted = cuebot.map(|cuebot| cuebot.accepted());
+    let booked_by_cuebot = cuebot.map(CuebotSim::booked).unwrap_or_default();
+    let accepted = cuebot.map(CuebotSim::accepted);
     let failures = cuebot.map(|cuebot| cuebot.counts().failures);
     let runs = stage.harness.hosts.record();
 
     let wrong = [&audit.counters, &audit.hosts, &audit.running, &audit.counts].map(Vec::len).iter().sum::<usize>();
-    stage.demand("at rest counters, hosts and counts are the sums of procs and frames", audit.is_clean(), &audit);
+    stage.demand("at rest counters, hosts and counts are the sums of procs and frames", audit.is_clean(), audit);
     let over: Vec<String> = records
         .starts_over
         .iter()

@@ -1,6 +1,6 @@
 //! What came of a scenario, for people and for machines.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::Serialize;
 
@@ -65,7 +65,7 @@ impl fmt::Display for Report {
             let mut line = String::new();
             for (column, width) in columns.iter().zip(WIDTHS) {
                 let text = column.get(row).map_or("", String::as_str);
-                line.push_str(&format!("{text:<width$}  "));
+                write!(line, "{text:<width$}  ")?;
             }
             if row == 0 {
                 line.push_str(&verdict);

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use super::judge::{self, Evidence};
@@ -14,6 +15,7 @@ use super::stage::Stage;
 use super::{Check, Parts, Report, Scenario, Setting};
 use crate::auditor::{Audit, DeadlockLog, Sampler, audit};
 use crate::harness::{Existing, Harness, HarnessConfig};
+use crate::loader::description::FarmDescription;
 use crate::postgres::Server;
 
 /// How often caps and hosts are looked at.
@@ -64,7 +66,7 @@ pub async fn run(
             report.details = checks;
         }
         Err(error) => {
-            report.seen = "it could not be put on".to_owned();
+            "it could not be put on".clone_into(&mut report.seen);
             report.details = vec![Check {
                 demanded: "the scenario can be put on".to_owned(),
                 seen: format!("{error:#}"),
@@ -116,10 +118,11 @@ async fn put_on(
         stage.logbook.save()?;
     }
     let Stage { harness, checks, seen, .. } = stage;
-    if let Place::Existing(..) = place {
-        remove_hosts(&harness).await?;
-    }
+    let hosts: Vec<String> = harness.loaded.hosts.values().cloned().collect();
     harness.stop().await?;
+    if let Place::Existing(existing, _) = place {
+        remove_hosts(existing, &hosts).await?;
+    }
     Ok((!interrupted.is_cancelled()).then_some((seen, checks)))
 }
 
@@ -151,7 +154,8 @@ async fn build(scenario: &dyn Scenario, setting: Setting, place: &Place<'_>, fol
             prefix = format!("s{:x}_", now % 0x1000_0000);
             config.hosts.port = *port;
             config.hosts.hosts.iter_mut().for_each(|set| set.facility.insert_str(0, &prefix));
-            config.farm = prefixed(config.farm, &prefix);
+            // Ids follow from names and the seed, and some names bear no prefix.
+            config.farm = prefixed(FarmDescription { seed: now, ..config.farm }, &prefix);
             config.existing = Some(existing.clone());
             Harness::start(config, folder, |_| {}).await?
         }
@@ -278,13 +282,16 @@ async fn lost(stage: &Stage) -> anyhow::Result<Vec<String>> {
     Ok(lost)
 }
 
-/// Takes the hosts of a scenario out of a database that stays, so that the next one can have the same.
-async fn remove_hosts(harness: &Harness) -> anyhow::Result<()> {
-    let hosts: Vec<&String> = harness.loaded.hosts.values().collect();
-    let mut transaction = harness.pool.begin().await?;
+/// Takes the hosts of a scenario out of a database that stays, so that the next one can have the same. They report no more. One
+/// that still has procs, after an interruption, stays until Cuebot has given it up.
+async fn remove_hosts(existing: &Existing, hosts: &[String]) -> anyhow::Result<()> {
+    let mut connection = PgConnection::connect(&existing.database).await.context("connecting to --database")?;
+    let mut transaction = connection.begin().await?;
     for table in ["host_tag", "host_stat", "host"] {
-        let sql = format!("DELETE FROM {table} WHERE pk_host = ANY ($1)");
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(&hosts).execute(&mut *transaction).await?;
+        let sql = format!(
+            "DELETE FROM {table} WHERE pk_host = ANY ($1) AND NOT EXISTS (SELECT FROM proc WHERE proc.pk_host = {table}.pk_host)"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(hosts).execute(&mut *transaction).await?;
     }
     transaction.commit().await?;
     Ok(())

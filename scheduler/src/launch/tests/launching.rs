@@ -340,3 +340,28 @@ async fn a_caller_that_stops_waiting_loses_nothing() {
     assert!(launch.now_or_never().is_none());
     assert_eq!(bench.settlements(1).await["forgotten"], Settlement::Undone);
 }
+
+#[tokio::test]
+async fn a_layer_that_every_host_refuses_is_blamed_and_the_hosts_are_free_again() {
+    let bench = Bench::new(settings());
+    let mut agents = vec![bench.agent(31, Behaviour::Accept).await];
+    for number in 32..=34 {
+        agents.push(bench.agent(number, Behaviour::Refuse(Code::Aborted)).await);
+    }
+    let launcher = &bench.launcher;
+    let launch = async |proc: &str, agent: &Agent, layer: &str| {
+        let mut booking = booking(proc, &agent.address);
+        booking.run_frame.layer_id = layer.into();
+        bench.launch(vec![booking]).await;
+    };
+    launch("p0", &agents[0], "good").await;
+    launch("p1", &agents[1], "bad").await;
+    launch("p2", &agents[2], "bad").await;
+    assert_eq!(launcher.paused().len(), 2, "two hosts may be bad ones");
+    assert!(launcher.take_blamed().is_empty());
+    launch("p3", &agents[3], "bad").await;
+    assert_eq!(launcher.paused(), [], "three are not");
+    let blamed = launcher.take_blamed();
+    assert_eq!(blamed.into_iter().collect::<Vec<_>>(), [("bad".into(), "no".to_owned())]);
+    assert!(launcher.take_blamed().is_empty(), "told once");
+}

@@ -122,7 +122,7 @@ jobs:
             }
         }
         stage.until_done().await?;
-        stage.see(format!("{} drops of four caps below their use, each came down to them", rounds));
+        stage.see(format!("{rounds} drops of four caps below their use, each came down to them"));
         Ok(())
     }
 }

@@ -105,14 +105,18 @@ jobs:
         if let Some(cuebot) = &stage.harness.cuebot {
             let well =
                 cuebot.accepted().iter().filter(|end| frames.contains(&end.frame) && end.exit_status == 0).count();
-            let stale = cuebot.counts().stale_completions;
+            let late_reports = cuebot.counts().stale_completions;
             stage.demand(
                 "each is completed once",
                 well == frames.len(),
                 format!("{well} completions for {}", frames.len()),
             );
-            stage.demand("late reports come and change nothing", stale >= 8, format!("{stale} late reports"));
-            line = format!("{line}, {stale} late reports, {well} completions for {} frames", frames.len());
+            stage.demand(
+                "late reports come and change nothing",
+                late_reports >= 8,
+                format!("{late_reports} late reports"),
+            );
+            line = format!("{line}, {late_reports} late reports, {well} completions for {} frames", frames.len());
         }
         stage.see(line);
         Ok(())

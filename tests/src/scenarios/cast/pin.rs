@@ -30,16 +30,15 @@ impl Scenario for Pin {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(14, 60);
-        let pins: String = PINS
+        let pins: Vec<String> = PINS
             .iter()
             .enumerate()
             .map(|(at, hosts)| {
-                format!(
-                    "\n      - {{name: pin{at}, range: 1-{frames}, command: sleep 0.4, tags: [{}], threadable: false}}",
-                    hosts.join(", ")
-                )
+                let hosts = hosts.join(", ");
+                format!("      - {{name: pin{at}, range: 1-{frames}, command: sleep 0.4, tags: [{hosts}], threadable: false}}")
             })
             .collect();
+        let pins = pins.join("\n");
         Parts::from_yaml(
             setting,
             &format!(
@@ -54,7 +53,8 @@ jobs:
   - name: pinned
     show: alpha
     priority: 50
-    layers:{pins}
+    layers:
+{pins}
       - {{name: dead, range: 1-10, command: sleep 0.3, tags: [127.1.0.30, 127.1.0.31], threadable: false}}
       - {{name: gone, range: 1-10, command: sleep 0.3, tags: [127.1.0.99], threadable: false}}"
             ),

@@ -42,7 +42,7 @@ impl Scenario for ProdEnv {
     }
 
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
-        let lasts = stage.setting.pick(Duration::from_secs(10), Duration::from_secs(120));
+        let lasts = stage.setting.pick(Duration::from_secs(10), Duration::from_mins(2));
         let scope = scope(stage);
         let mut draws = Draws::new(stage.setting.seed);
         let mut editor = Editor::default();
@@ -72,15 +72,16 @@ impl Scenario for ProdEnv {
 
 fn farm(setting: &Setting) -> anyhow::Result<FarmDescription> {
     let hosts_of_tag = setting.pick(3, 8);
-    let hosts: String = (0..TAGS)
+    let hosts: Vec<String> = (0..TAGS)
         .map(|tag| {
             let gpus = if tag % 4 == 0 { "gpus: 2, gpu_memory: 16 GiB" } else { "gpus: 0" };
             format!(
-                "\n  - {{allocation: local.general, count: {hosts_of_tag}, first_address: 127.1.{tag}.1, cores: 8, memory: 32 GiB, \
+                "  - {{allocation: local.general, count: {hosts_of_tag}, first_address: 127.1.{tag}.1, cores: 8, memory: 32 GiB, \
                  manual_tags: [t{tag}], {gpus}}}"
             )
         })
         .collect();
+    let hosts = hosts.join("\n");
     let mut farm = FarmDescription::from_yaml(&format!(
         "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]
@@ -92,7 +93,8 @@ shows:
   - {{name: beta, subscriptions: [{{allocation: local.general, size: 40, burst: 60}}]}}
   - {{name: gamma, subscriptions: [{{allocation: local.general, size: 20, burst: 40}}]}}
   - {{name: legacy, managed: false, subscriptions: [{{allocation: local.general, size: 10, burst: 15}}]}}
-hosts:{hosts}"
+hosts:
+{hosts}"
     ))?;
     farm.seed = setting.seed;
     let mut draws = Draws::new(setting.seed);
@@ -134,7 +136,7 @@ fn job(show: &str, n: usize, setting: &Setting, draws: &mut Draws) -> JobDescrip
                 limits: if licensed { vec![["arnold", "nuke"][draws.below(2)].to_owned()] } else { Vec::new() },
                 threadable: draws.below(2) == 0,
                 // Only the last one, which nobody sends round again.
-                after: if l == LAYERS - 1 && n % 2 == 0 {
+                after: if l == LAYERS - 1 && n.is_multiple_of(2) {
                     vec![LayerDependency { kind: LayerDependencyKind::LayerOnLayer, job: None, layer: "l1".to_owned() }]
                 } else {
                     Vec::new()

@@ -54,7 +54,7 @@ jobs:
         let first = |layer: &str| stage.runs_of_layer(layer).iter().map(crate::farm_sim::Run::started).min();
         let (past, ahead) = (first("one/past"), first("one/ahead"));
         // The server's clock and this one are the same, but for the time that the change took.
-        let waited = ahead.map(|at| at.duration_since(due - Duration::from_millis(300)).is_ok()).unwrap_or_default();
+        let waited = ahead.is_some_and(|at| at.duration_since(due - Duration::from_millis(300)).is_ok());
         let late = ahead.and_then(|at| at.duration_since(due).ok()).unwrap_or_default();
         stage.demand("nothing starts before its time", waited, format!("due {due:?}, started {ahead:?}"));
         stage.demand("it begins within 3 s of its time", late <= BEGINS_WITHIN, format!("{late:?} after it"));
