@@ -17,6 +17,7 @@ use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::launch::Hold;
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
+use cue_scheduler_core::slicing::Slice;
 use sqlx::PgPool;
 use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
@@ -183,6 +184,7 @@ async fn no_more_pools_have_their_hosts_read_at_once_than_configured() {
     let pool = Pool {
         facility: farm.loaded.facilities["local"].as_str().into(),
         alloc: farm.loaded.allocations["local.general"].as_str().into(),
+        slice: Slice::WHOLE,
         name: "local.general".into(),
         shows: BTreeSet::from([farm.loaded.shows["alpha"].as_str().into()]),
         tags: BTreeMap::from([("general".into(), TagKind::Alloc)]),
