@@ -28,11 +28,14 @@ use crate::feed::{Feed, Pace, Scope, Wake};
 use crate::http::{self, Metrics, Readiness, Status};
 use crate::launch::{ClientSettings, LaunchSettings, Launcher};
 use crate::logging::Levels;
+use crate::ownership::members::member_name;
+use crate::ownership::{Ownership, Table};
 use crate::pass::PassContext;
 use crate::reporter::{Reporter, told};
 use crate::signals::{CutShort, StopSignals, switch_levels};
 use crate::snapshot::{Launches, ReadSettings};
-use crate::store::{Password, Store, Target, Tls};
+use crate::store::{Direct, Password, Store, Target, Tls};
+use crate::takeover;
 
 /// Longest pause between two tries to reach the database at the start.
 const CONNECT_PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -89,7 +92,8 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
     let target = target(&config);
     let store = Store::new(&target);
     if wait_for_database(&store, &target, &readiness, &stop).await {
-        let reporter = Arc::new(Reporter::new(metrics, readiness.clone()));
+        let table = Arc::new(Table::new(target.member.as_str().into()));
+        let reporter = Arc::new(Reporter::new(metrics, readiness.clone(), table.clone()));
         let launcher = (!config.rqd.dry_run_mode).then(|| {
             let ledger = Arc::new(DatabaseLedger(store.clone()));
             Arc::new(Launcher::new(launch_settings(&config), ledger, reporter.clone()))
@@ -97,15 +101,28 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         status.launches_by(launcher.clone());
         let launching = TaskTracker::new();
         let launch = launcher.clone().map(|launcher| (launcher, launching.clone()));
-        let engine = engine(&config, policy, store.clone(), launch, reporter.clone());
+        let mut engine = engine(&config, policy, store.clone(), launch, reporter.clone());
+        engine.feed.share(table.clone());
+        status.shares_by(table.clone());
+        let direct = direct(&config);
+        let taking_over = launcher.clone().map(|launcher| {
+            tokio::spawn(takeover::run(store.clone(), launcher, table.clone(), reporter.clone(), stop.clone()))
+        });
+        let (of_store, wake) = (store.clone(), engine.wake.clone());
+        let place = Ownership { store: of_store, direct, table, wake, observer: reporter.clone() }.start();
         let period = config.accounting.recompute_interval;
         let beside = [tokio::spawn(reporter.clone().heartbeat(period)), tokio::spawn(follow_password(store.clone()))];
         let counting = keep_counters(&store, period, &engine.wake, &reporter, &stop);
         engine.run(stop.clone()).await;
+        // Before launches have their time: they don't need it, and others wait for the pools.
+        place.leave().await;
         // Where there was no work, nobody has told the others yet.
         stop.cancel();
         for task in counting {
             task.await.context("the accounting")?;
+        }
+        if let Some(task) = taking_over {
+            task.await.context("the takeover")?;
         }
         readiness.waits_for("stopping");
         drain(launcher.as_deref(), &launching, config.scheduler.drain_timeout.saturating_sub(CLOSING)).await;
@@ -174,7 +191,12 @@ pub fn engine(
             chunks_in_flight: queue.stream.job_buffer_size.permits(),
             launches: Mutex::new(Launches::new(queue.job_back_off_duration)),
         }),
-        feed: Feed::new(Scope { facility, ignored_tags, chunks }, pace, read, position),
+        feed: Feed::new(
+            Scope { facility, ignored_tags, chunks, hosts_max: config.scheduler.pool_hosts_max },
+            pace,
+            read,
+            position,
+        ),
         settings: EngineSettings {
             scan_interval: queue.active_scan_interval,
             reload_interval: queue.cluster_reload_interval,
@@ -241,9 +263,6 @@ fn kb(bytes: u64) -> Kb {
 
 pub(crate) fn target(config: &Config) -> Target {
     let database = &config.database;
-    let facility = config.scheduler.facility.as_deref().unwrap_or("*");
-    let id: u32 = rand::rng().random();
-    let member = format!("cue-scheduler/{facility}/{id:08x}");
     Target {
         host: database.db_host.clone(),
         port: database.db_port,
@@ -260,8 +279,13 @@ pub(crate) fn target(config: &Config) -> Target {
         },
         pool_size: database.pool_size,
         booking_connections: u32::try_from(config.queue.stream.job_buffer_size.permits()).unwrap_or(u32::MAX),
-        member: member.chars().take(63).collect(),
+        member: member_name(config.scheduler.facility.as_deref(), rand::rng().random()),
     }
+}
+
+/// Where the server itself is, for coordination.
+pub(crate) fn direct(config: &Config) -> Direct {
+    Direct { host: config.database.direct_host.clone(), port: config.database.direct_port }
 }
 
 fn launch_settings(config: &Config) -> LaunchSettings {

@@ -46,6 +46,12 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say which replicas are there and who works on which pools, from the database; nothing is written.
+    Members {
+        /// For machines: docs/reference/api.md describes it.
+        #[arg(long)]
+        json: bool,
+    },
     /// Say what a pass over all pools would book, and why the rest waits; nothing is written.
     Plan {
         /// For machines: docs/reference/api.md describes it.

@@ -200,6 +200,7 @@ impl Engine {
                     Ok(report) => (report.turn(), Look::Work),
                     Err(_) => (Turn::Saturated, Look::Unclear),
                 };
+                drop(turned.in_flight);
                 PassEnd { pool: turned.at, turn, look }
             });
         }

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Some(Command::Explain { job, json }) => ask(&loaded, &Question::Job(job), json),
+        Some(Command::Members { json }) => ask(&loaded, &Question::Members, json),
         Some(Command::Plan { json }) => ask(&loaded, &Question::Plan, json),
     }
 }

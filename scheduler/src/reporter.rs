@@ -19,6 +19,7 @@ use crate::engine::chain;
 use crate::feed::{FeedCounts, Standstill};
 use crate::http::{Metrics, Readiness};
 use crate::launch::{self, Outcome};
+use crate::ownership::{self, HandOver, Table, View};
 use crate::pass::PassReport;
 use crate::store::StoreError;
 
@@ -32,6 +33,7 @@ const LOCK_TIMEOUT: &str = "55P03";
 pub struct Reporter {
     metrics: Arc<Metrics>,
     readiness: Readiness,
+    table: Arc<Table>,
     frames: AtomicU64,
     capped: AtomicU64,
     sparing: Sparing,
@@ -41,9 +43,9 @@ pub struct Reporter {
 
 impl Reporter {
     /// Hands on to these.
-    pub fn new(metrics: Arc<Metrics>, readiness: Readiness) -> Self {
+    pub fn new(metrics: Arc<Metrics>, readiness: Readiness, table: Arc<Table>) -> Self {
         let (frames, capped) = (AtomicU64::new(0), AtomicU64::new(0));
-        Self { metrics, readiness, frames, capped, sparing: Sparing::default(), standstill: Mutex::default() }
+        Self { metrics, readiness, table, frames, capped, sparing: Sparing::default(), standstill: Mutex::default() }
     }
 
     /// The line that operators know, once a `period`, for ever.
@@ -156,11 +158,15 @@ impl engine::Observer for Reporter {
         match result {
             Ok(FeedCounts { missing: Some(missing), .. }) => self.readiness.waits_for(missing),
             Ok(counts) => {
+                self.tell_standstill(counts.standstill);
+                if let Some(missing) = self.table.missing() {
+                    self.readiness.waits_for(missing);
+                    return;
+                }
                 if !was_ready {
                     tracing::info!("ready");
                 }
                 self.readiness.ready();
-                self.tell_standstill(counts.standstill);
             }
             Err(error) => {
                 let text = told(error);
@@ -172,6 +178,24 @@ impl engine::Observer for Reporter {
                 self.readiness.waits_for(text);
             }
         }
+    }
+}
+
+impl ownership::Observer for Reporter {
+    fn handed_over(&self, how: HandOver, pools: usize) {
+        self.metrics.handed_over(how, pools);
+    }
+
+    fn ended(&self, member: &str) {
+        self.metrics.ended(member);
+    }
+
+    fn left_behind(&self, procs: usize) {
+        self.metrics.left_behind(procs);
+    }
+
+    fn looked(&self, view: &View) {
+        self.metrics.looked(view);
     }
 }
 
@@ -294,7 +318,7 @@ mod tests {
 
     #[test]
     fn what_the_guide_says_to_look_for_is_told_once_a_while_and_only_when_it_happens() {
-        let reporter = Reporter::new(Arc::new(Metrics::new().unwrap()), Readiness::default());
+        let reporter = Reporter::new(Arc::new(Metrics::new().unwrap()), Readiness::default(), Arc::new(Table::alone()));
         let mut report = PassReport { pool: "general".to_owned(), layers: 5, ..PassReport::default() };
         let pass = |report: &PassReport| logged(|| reporter.pass(report, Duration::from_millis(5)));
         assert_eq!(pass(&report), [""; 0]);

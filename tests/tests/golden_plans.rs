@@ -16,7 +16,7 @@ const SMALL: [&str; 7] = ["show", "alloc", "facility", "limit_record", "subscrip
 
 /// For each statement: its parameters as SQL, and what it may use. `~table` allows the whole table to be read: sums over all
 /// procs of a show or a folder, and counts over all layers of a limit, touch a good part of it anyway.
-const GOLDEN: [(&str, &[&str], &[&str]); 25] = [
+const GOLDEN: [(&str, &[&str], &[&str]); 26] = [
     (
         "feed/awake",
         &["NULL"],
@@ -58,10 +58,15 @@ const GOLDEN: [(&str, &[&str], &[&str]); 25] = [
     ("work/environments", &[LAYERS], &["c_layer_pk", "i_job_env_pk_job", "i_layer_env_pk_layer"]),
     (
         "hosts/pool",
-        &[ALLOC, "120", "true"],
+        &[ALLOC, "120", "true", "4", "1"],
         &["i_host_pkalloc", "c_host_stat_pk_host_uk", "i_host_local", "i_host_local_unique", "~host_stat"],
     ),
-    ("hosts/tags", &[ALLOC], &["i_host_pkalloc", "i_host_tag_pk_host", "~host_tag"]),
+    ("hosts/tags", &[ALLOC, "4", "1"], &["i_host_pkalloc", "i_host_tag_pk_host", "~host_tag"]),
+    (
+        "takeover/left_behind",
+        &["ARRAY['alloc-1']", "ARRAY[1]", "ARRAY[0]", "20", "2000"],
+        &["i_host_pkalloc", "i_proc_pkhost", "c_host_pk", "c_frame_pk", "~proc", "~host"],
+    ),
     ("booking/claim", &["ARRAY[0, 0]", FRAMES, "ARRAY[0]", "ARRAY[2]"], &["c_frame_pk"]),
     (
         "booking/running_under_limits",

@@ -159,6 +159,11 @@ section! {
         db_pass_file: Option<PathBuf> = None, Kind::Path;
         /// The port of the server.
         db_port: u16 = 5432, PORT;
+        /// The server itself, where `db_host` is a pooler: coordination between replicas needs a session of its own.
+        /// Unset: `db_host`. A key of this program's own.
+        direct_host: Option<String> = None, Kind::Text;
+        /// The port that goes with `direct_host`. Unset: `db_port`. A key of this program's own.
+        direct_port: Option<u16> = None, PORT;
         /// Whether connections use TLS: `disable`, never; `prefer`, if the server offers it, without looking at its
         /// certificate; `require`, always; `verify-ca`, and the certificate is from an authority that is trusted;
         /// `verify-full`, and it is for the name `db_host`. `require` with `ssl_root_cert` is `verify-ca`. A key of this
@@ -227,6 +232,9 @@ section! {
         facility: Option<String> = None, Kind::Text;
         /// Tags that are taken out of every cluster.
         ignore_tags: Vec<String> = Vec::new(), Kind::Texts;
+        /// The most hosts of a pool, which one replica plans at a time. An allocation with more is cut into slices, so that several
+        /// replicas can work on it. A key of this program's own.
+        pool_hosts_max: u64 = 5000, COUNT;
         /// How long the program may take to end: what is being booked lands, launches get their answers, pools are
         /// released. Then it ends all the same. A key of this program's own.
         drain_timeout: Duration = secs(20), INTERVAL;

@@ -3,6 +3,7 @@
 //! A *cluster* is what the retired scheduler visited: one allocation tag of a show, or a chunk of its manual, hostname or
 //! hardware tags. A *pool* is the hosts of one allocation in one facility: every host is in exactly one pool, and the
 //! clusters that can use its hosts are worked on together, so that shows compete for the same hosts in one decision.
+//! An allocation with very many hosts is cut into slices, each a pool of its own: see [`crate::slicing`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use crate::domain::id::{AllocId, FacilityId, ShowId};
 use crate::domain::tag::{TagKind, parse_layer_tags};
+use crate::slicing::{Slice, Slicing};
 
 /// A tag that some host of an allocation carries.
 #[derive(Clone, Debug)]
@@ -57,14 +59,27 @@ pub struct Cluster {
     pub tags: Vec<Arc<str>>,
 }
 
-/// The hosts of one allocation in one facility: the unit of planning.
+/// What tells a pool from all others, whoever may use it and whatever its hosts are called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PoolId {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The allocation.
+    pub alloc: AllocId,
+    /// Which part of its hosts.
+    pub slice: Slice,
+}
+
+/// The hosts of one allocation in one facility, or a slice of them: the unit of planning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// The facility.
     pub facility: FacilityId,
     /// The allocation.
     pub alloc: AllocId,
-    /// The allocation's name, for people.
+    /// Which part of its hosts.
+    pub slice: Slice,
+    /// The allocation's name, and the slice if it isn't all, for people.
     pub name: Arc<str>,
     /// The managed shows that may use it.
     pub shows: BTreeSet<ShowId>,
@@ -73,6 +88,11 @@ pub struct Pool {
 }
 
 impl Pool {
+    /// What tells it from all others.
+    pub fn id(&self) -> PoolId {
+        PoolId { facility: self.facility.clone(), alloc: self.alloc.clone(), slice: self.slice }
+    }
+
     /// The kind of tag by which a layer with these tags could reach the pool's hosts; `None` if it can't.
     pub fn kind_of(&self, tags: &[Arc<str>]) -> Option<TagKind> {
         tags.iter().filter_map(|tag| self.tags.get(tag)).min().copied()
@@ -110,13 +130,15 @@ pub fn clusters(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>,
     clusters
 }
 
-/// The pools: allocations that have tagged hosts and a managed show that may use them, in a fixed order.
-pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>) -> Vec<Pool> {
+/// The pools: allocations that have tagged hosts and a managed show that may use them, in slices where they are cut, in a
+/// fixed order.
+pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>, slicing: &Slicing) -> Vec<Pool> {
     let mut pools: BTreeMap<(&FacilityId, &AllocId), Pool> = BTreeMap::new();
     for tag in tags {
         let pool = pools.entry((&tag.facility, &tag.alloc)).or_insert_with(|| Pool {
             facility: tag.facility.clone(),
             alloc: tag.alloc.clone(),
+            slice: Slice::WHOLE,
             name: tag.alloc_name.clone(),
             shows: rights.iter().filter(|right| right.alloc == tag.alloc).map(|right| right.show.clone()).collect(),
             tags: BTreeMap::new(),
@@ -126,7 +148,15 @@ pub fn pools(tags: &[AllocTag], rights: &[Right], ignored: &BTreeSet<String>) ->
             *kind = tag.kind.min(*kind);
         }
     }
-    pools.into_values().filter(|pool| !pool.shows.is_empty() && !pool.tags.is_empty()).collect()
+    let usable = pools.into_values().filter(|pool| !pool.shows.is_empty() && !pool.tags.is_empty());
+    usable.flat_map(|pool| in_slices(pool, slicing)).collect()
+}
+
+fn in_slices(pool: Pool, slicing: &Slicing) -> impl Iterator<Item = Pool> {
+    slicing.of(&pool.alloc).map(move |slice| {
+        let name = if slice == Slice::WHOLE { pool.name.clone() } else { format!("{} {slice}", pool.name).into() };
+        Pool { slice, name, ..pool.clone() }
+    })
 }
 
 /// Waiting work of one show under one tag list, as the awake scan found it.
@@ -195,20 +225,36 @@ mod tests {
         let ignored = BTreeSet::from(["old".to_owned()]);
         let rights = [right("s", "a")];
         assert!(clusters(&tags, &rights, &ignored, SIZES).iter().all(|cluster| cluster.kind == TagKind::Alloc));
-        assert_eq!(pools(&tags, &rights, &ignored)[0].tags, BTreeMap::from([("general".into(), TagKind::Alloc)]));
+        assert_eq!(
+            pools(&tags, &rights, &ignored, &Slicing::default())[0].tags,
+            BTreeMap::from([("general".into(), TagKind::Alloc)])
+        );
     }
 
     #[test]
     fn an_allocation_without_a_managed_show_is_no_pool() {
         let tags = [tag("a", "general", TagKind::Alloc), tag("b", "general", TagKind::Alloc)];
-        let pools = pools(&tags, &[right("s", "b")], &BTreeSet::new());
+        let pools = pools(&tags, &[right("s", "b")], &BTreeSet::new(), &Slicing::default());
         assert_eq!(pools.iter().map(|pool| pool.alloc.as_str()).collect::<Vec<_>>(), ["b"]);
+    }
+
+    #[test]
+    fn a_cut_allocation_is_several_pools_that_the_same_work_concerns() {
+        let tags = [tag("a", "general", TagKind::Alloc), tag("b", "general", TagKind::Alloc)];
+        let slicing = Slicing::default().cut(10, &[("a".into(), 15)].into(), |_, _| false);
+        let pools = pools(&tags, &[right("s", "a"), right("s", "b")], &BTreeSet::new(), &slicing);
+        let names: Vec<&str> = pools.iter().map(|pool| pool.name.as_ref()).collect();
+        assert_eq!(names, ["a 1/2", "a 2/2", "b"]);
+        let work = WaitingWork::new("s".into(), "f".into(), "general", 1, None);
+        assert!(pools.iter().all(|pool| work.concerns(pool).is_some()));
+        let ids: BTreeSet<PoolId> = pools.iter().map(Pool::id).collect();
+        assert_eq!(ids.len(), 3);
     }
 
     #[test]
     fn work_concerns_a_pool_by_facility_show_and_any_common_tag() {
         let tags = [tag("a", "general", TagKind::Alloc), tag("a", "gpu", TagKind::Manual)];
-        let pool = &pools(&tags, &[right("s", "a")], &BTreeSet::new())[0];
+        let pool = &pools(&tags, &[right("s", "a")], &BTreeSet::new(), &Slicing::default())[0];
         let concerns = |show: &str, facility: &str, tags: &str| {
             WaitingWork::new(show.into(), facility.into(), tags, 1, None).concerns(pool)
         };

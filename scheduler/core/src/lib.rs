@@ -5,6 +5,7 @@
 //! [`landing`], so that the rest can be planned anew. No clock, no database, no network and no randomness: what depends on
 //! time takes it as an argument. The manifest has no tokio, sqlx or tonic, so the compiler keeps it so.
 
+pub mod assignment;
 pub mod cluster;
 pub mod domain;
 pub mod frame_set;
@@ -14,6 +15,7 @@ pub mod launch;
 pub mod planning;
 pub mod reason;
 pub mod run_frame;
+pub mod slicing;
 pub mod snapshot;
 #[cfg(test)]
 mod test_farm;

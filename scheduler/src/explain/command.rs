@@ -1,4 +1,4 @@
-//! `explain` and `plan` on the command line: from a configuration and a question to a text.
+//! `explain`, `plan` and `members` on the command line: from a configuration and a question to a text.
 
 use std::sync::Arc;
 
@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{Answer, Inquirer, dry_pass, json, text};
 use crate::app;
 use crate::feed::Standstill;
+use crate::ownership::ask;
 use crate::store::{Store, Target};
 
 /// What is asked.
@@ -18,6 +19,8 @@ pub enum Question {
     Job(String),
     /// What would a pass do?
     Plan,
+    /// Who works on what?
+    Members,
 }
 
 /// What is answered.
@@ -52,6 +55,17 @@ pub async fn answer(config: &Config, question: &Question, as_json: bool) -> anyh
             let answer = inquirer.explain(job).await?;
             let text = if as_json { pretty(&json::answer(&answer)) } else { text::answer(&answer) };
             Reply { text, found: matches!(answer, Answer::Job(_)) }
+        }
+        Question::Members => {
+            let owners = ask::Inquiry {
+                store: inquirer.store.clone(),
+                direct: app::direct(config),
+                facility: inquirer.scope.as_ref().map(|(id, _)| id.clone()),
+                ignored_tags: inquirer.ignored_tags().clone(),
+                hosts_max: config.scheduler.pool_hosts_max,
+            };
+            let owners = owners.ask().await?;
+            Reply { text: if as_json { pretty(&owners.json()) } else { owners.text() }, found: true }
         }
         Question::Plan => {
             let answer = dry_pass(&inquirer).await?;

@@ -14,6 +14,7 @@ use crate::engine::chain;
 use crate::snapshot::{FrameWindows, Launches};
 use crate::store::StoreError;
 use crate::store::explain::{DependRow, JobLayerRow, JobRow};
+use cue_scheduler_core::slicing::Slice;
 
 /// Most dependencies that are told of one layer.
 const DEPENDS: usize = 5;
@@ -116,7 +117,7 @@ async fn see_builds(inquirer: &Inquirer, layers: &mut [LayerExplanation]) -> Res
     let mut launches = Launches::new(Duration::MAX);
     let templates = launches.read(&ids, &inquirer.store).await?;
     let wanted: Vec<(LayerId, usize)> = templates.keys().map(|id| (id.clone(), 1)).collect();
-    let windows = FrameWindows::default().take(&wanted, &inquirer.store).await?;
+    let windows = FrameWindows::new(Slice::WHOLE).take(&wanted, &inquirer.store).await?;
     let mut errors = HashMap::new();
     for (id, template) in &templates {
         let mut next = windows.get(id).into_iter().flatten().map(|waiting| template.check(&waiting.frame).err());

@@ -7,6 +7,7 @@ use cue_scheduler_config::distance;
 use cue_scheduler_core::cluster::{AllocTag, Pool, Right, pools};
 use cue_scheduler_core::domain::id::{FacilityId, ShowId};
 use cue_scheduler_core::planning::{Plan, plan};
+use cue_scheduler_core::slicing::Slicing;
 use cue_scheduler_core::snapshot::{LayerIx, Snapshot};
 
 use super::{Inquirer, PoolAnswer, Unserved};
@@ -38,7 +39,8 @@ impl Places {
         let tags: Vec<AllocTag> = inquirer.store.tags(facility).await?.into_iter().filter_map(TagRow::known).collect();
         let rights = inquirer.store.subscriptions(facility).await?;
         let rights: Vec<Right> = rights.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
-        let pools = pools(&tags, &rights, inquirer.ignored_tags());
+        // Whoever asks wants to know of an allocation, however replicas have cut it.
+        let pools = pools(&tags, &rights, inquirer.ignored_tags(), &Slicing::default());
         Ok(Self { tags, rights, pools })
     }
 

@@ -5,6 +5,7 @@
 //! Two pools that could serve the same waiting work are not planned at the same time by one replica: each would plan
 //! the same frames, and one of them in vain.
 
+mod sharing;
 mod standstill;
 mod wake;
 
@@ -14,10 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cue_scheduler_core::cluster::{AllocTag, ChunkSizes, Cluster, Pool, Right, WaitingWork, clusters, pools};
-use cue_scheduler_core::domain::id::FacilityId;
+use cue_scheduler_core::domain::id::{AllocId, FacilityId};
 use cue_scheduler_core::domain::tag::TagKind;
+use cue_scheduler_core::slicing::Slicing;
 use tokio::sync::Mutex;
 
+use crate::ownership::{InFlight, Table};
 use crate::snapshot::{PoolReader, ReadSettings};
 use crate::store::feed::TagRow;
 use crate::store::{Store, StoreError};
@@ -49,6 +52,8 @@ pub struct Scope {
     pub ignored_tags: BTreeSet<String>,
     /// Sizes of tag clusters.
     pub chunks: ChunkSizes,
+    /// Most hosts that a pool should have: `scheduler.pool_hosts_max`.
+    pub hosts_max: u64,
 }
 
 /// What a pass says about when to come again.
@@ -75,6 +80,11 @@ pub struct Feed {
     /// Where the round robin stands.
     position: usize,
     lookout: Lookout,
+    /// Which pools are ours.
+    table: Arc<Table>,
+    slicing: Slicing,
+    /// The facility of each allocation, as members' names have it.
+    scopes: BTreeMap<AllocId, Arc<str>>,
 }
 
 /// What the configured name of the facility stands for now. It can be made, renamed and removed while we run.
@@ -102,6 +112,8 @@ struct PoolState {
     reader: Arc<Mutex<PoolReader>>,
     /// Positions in the last scan of the work that concerns the pool.
     work: Vec<usize>,
+    /// Frames of that work.
+    frames: u64,
     /// The kinds of tags by which that work asks for the pool's hosts.
     kinds: BTreeSet<TagKind>,
     /// Fingerprint of that work, to see that something is new.
@@ -129,6 +141,8 @@ pub struct Turned {
     pub kinds: BTreeSet<TagKind>,
     /// Since its turn before, if work waited all the time.
     pub came_round: Option<Duration>,
+    /// Keeps the pool from being given away while its pass lasts.
+    pub in_flight: InFlight,
 }
 
 /// Identifies a pool's turn: a reload may have replaced the pools while it was in flight.
@@ -152,7 +166,7 @@ pub struct FeedCounts {
     pub missing: Option<String>,
     /// Names of all pools.
     pub pools: BTreeSet<Arc<str>>,
-    /// Names of the pools that have work.
+    /// Names of the pools of ours that have work.
     pub awake_pools: BTreeSet<Arc<str>>,
     /// By show: frames that could start, with tags that no pool has.
     pub unserved: BTreeMap<Arc<str>, u64>,
@@ -171,6 +185,9 @@ impl Feed {
             shows: BTreeSet::new(),
             position,
             lookout: Lookout::default(),
+            table: Arc::new(Table::alone()),
+            slicing: Slicing::default(),
+            scopes: BTreeMap::new(),
         }
     }
 
@@ -186,6 +203,7 @@ impl Feed {
             self.facility = found;
             self.clusters.clear();
             self.pools.clear();
+            self.tell_pools();
             return Ok(());
         }
         let facility = found.id();
@@ -194,16 +212,18 @@ impl Feed {
         self.shows = subscriptions.iter().map(|row| Arc::from(row.show_name.as_str())).collect();
         let rights: Vec<Right> =
             subscriptions.into_iter().map(|row| Right { show: row.show, alloc: row.alloc }).collect();
+        self.cut_anew(facility, store).await?;
         let now = Instant::now();
         self.facility = found;
         self.clusters = clusters(&tags, &rights, &self.scope.ignored_tags, self.scope.chunks);
         let mut old = std::mem::take(&mut self.pools);
-        for pool in pools(&tags, &rights, &self.scope.ignored_tags) {
+        for pool in pools(&tags, &rights, &self.scope.ignored_tags, &self.slicing) {
             let kept = old.iter().position(|state| state.pool == pool).map(|at| old.swap_remove(at));
             self.pools.push(kept.unwrap_or_else(|| PoolState {
                 reader: Arc::new(Mutex::new(PoolReader::new(pool.clone(), self.read.clone()))),
                 pool,
                 work: Vec::new(),
+                frames: 0,
                 kinds: BTreeSet::new(),
                 seen: 0,
                 doubted: None,
@@ -214,6 +234,7 @@ impl Feed {
                 turned: None,
             }));
         }
+        self.tell_pools();
         Ok(())
     }
 
@@ -270,6 +291,7 @@ impl Feed {
         for state in &mut self.pools {
             state.see(&work, now);
         }
+        self.tell_pools();
         let active = self
             .clusters
             .iter()
@@ -288,7 +310,7 @@ impl Feed {
             awake_pools: self
                 .pools
                 .iter()
-                .filter(|state| !state.work.is_empty())
+                .filter(|state| !state.work.is_empty() && self.table.owns(&state.pool.id()))
                 .map(|state| state.pool.name.clone())
                 .collect(),
         })
@@ -321,6 +343,8 @@ impl Feed {
             if state.in_flight || state.due.is_none_or(|due| due > now) || self.meets_one_in_flight(state) {
                 continue;
             }
+            // Asked last, and again for each pass: another replica may have it by now.
+            let Some(in_flight) = self.table.begin(&state.pool.id()) else { continue };
             self.position = at + 1;
             let state = &mut self.pools[at];
             state.in_flight = true;
@@ -331,6 +355,7 @@ impl Feed {
                 reader: state.reader.clone(),
                 kinds: state.kinds.clone(),
                 came_round: before.map(|before| now.saturating_duration_since(before)),
+                in_flight,
             });
         }
         None
@@ -377,7 +402,8 @@ impl Feed {
 
     /// When the next turn is due, if none is now.
     pub fn next_due(&self) -> Option<Instant> {
-        self.pools.iter().filter(|state| !state.in_flight).filter_map(|state| state.due).min()
+        let waits = |state: &&PoolState| !state.in_flight && state.due.is_some() && self.table.owns(&state.pool.id());
+        self.pools.iter().filter(waits).filter_map(|state| state.due).min()
     }
 
     /// Whether work waits that a pool could take.
@@ -415,11 +441,13 @@ impl PoolState {
         let mut hasher = DefaultHasher::new();
         let mut starts_in: Option<Duration> = None;
         self.work.clear();
+        self.frames = 0;
         self.kinds.clear();
         for (at, work) in work.iter().enumerate() {
             let Some(kind) = work.concerns(&self.pool) else { continue };
             if work.frames > 0 {
                 self.work.push(at);
+                self.frames = self.frames.saturating_add(work.frames);
                 self.kinds.insert(kind);
                 (work.show.as_str(), &work.tags, work.frames).hash(&mut hasher);
             }
@@ -444,6 +472,7 @@ impl PoolState {
 mod tests {
     use cue_scheduler_core::domain::amount::Resources;
     use cue_scheduler_core::domain::request::ThreadMode;
+    use cue_scheduler_core::slicing::Slice;
     use cue_scheduler_core::snapshot::{Host, Snapshot};
     use tokio::sync::Semaphore;
 
@@ -454,8 +483,12 @@ mod tests {
 
     /// A feed with a pool for each list of tags, all of show `s`.
     fn feed(pools: &[&[&str]]) -> Feed {
-        let scope =
-            Scope { facility: None, ignored_tags: BTreeSet::new(), chunks: ChunkSizes { manual: 50, hostname: 50 } };
+        let scope = Scope {
+            facility: None,
+            ignored_tags: BTreeSet::new(),
+            chunks: ChunkSizes { manual: 50, hostname: 50 },
+            hosts_max: 5_000,
+        };
         let read = Arc::new(ReadSettings {
             host_staleness: Duration::from_mins(2),
             host_interval: Duration::from_secs(1),
@@ -467,6 +500,7 @@ mod tests {
             let pool = Pool {
                 facility: "f".into(),
                 alloc: format!("a{at}").into(),
+                slice: Slice::WHOLE,
                 name: format!("a{at}").into(),
                 shows: BTreeSet::from(["s".into()]),
                 tags: tags.iter().map(|tag| (Arc::from(*tag), TagKind::Alloc)).collect(),
@@ -477,6 +511,7 @@ mod tests {
                 pool,
                 reader,
                 work: Vec::new(),
+                frames: 0,
                 kinds: BTreeSet::new(),
                 seen: 0,
                 doubted: None,
@@ -615,6 +650,17 @@ mod tests {
         assert_eq!(known(&feed), [0, 1, 1]);
         feed.clean_up(idle, now + idle * 9);
         assert_eq!(known(&feed), [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_pool_of_another_replica_has_no_turn_and_nobody_waits_for_it() {
+        let (mut feed, now) = (feed(&[&["x"]]), Instant::now());
+        feed.share(Arc::new(Table::new("me".into())));
+        scan(&mut feed, &[work("x", 3, None)], now);
+        assert_eq!((next(&mut feed, now), feed.next_due()), (None, None));
+        feed.share(Arc::new(Table::alone()));
+        assert_eq!(feed.next_due(), Some(now));
+        assert_eq!(next(&mut feed, now).as_deref(), Some("a0"));
     }
 
     #[test]

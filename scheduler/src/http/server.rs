@@ -57,6 +57,7 @@ impl Server {
 }
 
 async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
+    state.metrics.quarantined(state.status.paused().len());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value, json};
 
@@ -11,6 +11,8 @@ use super::Readiness;
 use crate::explain::json::obstacle;
 use crate::feed::Standstill;
 use crate::launch::Launcher;
+use crate::launch::quarantine::Paused;
+use crate::ownership::{Standing, Table, View};
 use crate::sight::{Count, LastPass, LayerView, PoolView, Sight};
 
 /// Waiting layers that are listed.
@@ -27,6 +29,8 @@ pub struct Status {
     sight: Arc<Sight>,
     /// Set when the database is there; empty in dry-run mode.
     launcher: OnceLock<Option<Arc<Launcher>>>,
+    /// Set when the database is there.
+    table: OnceLock<Arc<Table>>,
 }
 
 impl Status {
@@ -37,7 +41,7 @@ impl Status {
         readiness: Readiness,
         sight: Arc<Sight>,
     ) -> Self {
-        Self { facility, ignored_tags, readiness, sight, launcher: OnceLock::new() }
+        Self { facility, ignored_tags, readiness, sight, launcher: OnceLock::new(), table: OnceLock::new() }
     }
 
     /// Who knows of hosts that are left alone; `None` in dry-run mode. The first one stays.
@@ -45,9 +49,16 @@ impl Status {
         self.launcher.get_or_init(|| launcher);
     }
 
+    /// Who knows which pools are ours. The first one stays.
+    pub fn shares_by(&self, table: Arc<Table>) {
+        self.table.get_or_init(|| table);
+    }
+
     /// As it is now.
     pub fn json(&self) -> Value {
         let missing = self.readiness.missing();
+        let view = self.table.get().map(|table| table.view());
+        let owners: BTreeMap<&str, &str> = view.iter().flat_map(View::owners).collect();
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "now": time(SystemTime::now()),
@@ -57,7 +68,8 @@ impl Status {
             "waits_for": missing,
             "standstill": self.sight.standstill().map(Standstill::label),
             "dry_run": matches!(self.launcher.get(), Some(None)),
-            "pools": self.sight.pools().iter().map(pool).collect::<Vec<_>>(),
+            "pools": self.sight.pools().iter().map(|seen| pool(seen, owners.get(seen.name.as_ref()))).collect::<Vec<_>>(),
+            "coordination": view.as_ref().map(coordination),
             "waiting": self.waiting(),
             "quarantined": self.quarantined(),
         })
@@ -79,8 +91,13 @@ impl Status {
         })
     }
 
+    /// Hosts that are left alone now.
+    pub fn paused(&self) -> Vec<Paused> {
+        self.launcher.get().and_then(Option::as_ref).map_or_else(Vec::new, |launcher| launcher.paused())
+    }
+
     fn quarantined(&self) -> Value {
-        let paused = self.launcher.get().and_then(Option::as_ref).map_or_else(Vec::new, |launcher| launcher.paused());
+        let paused = self.paused();
         let now = SystemTime::now();
         let hosts = paused.iter().take(HOSTS).map(|host| {
             json!({
@@ -91,7 +108,29 @@ impl Status {
     }
 }
 
-fn pool(pool: &PoolView) -> Value {
+fn coordination(view: &View) -> Value {
+    let (state, why) = match &view.standing {
+        Standing::Away(why) => ("away", Some(why)),
+        Standing::Member => ("member", None),
+        Standing::Alone(why) => ("alone", Some(why)),
+    };
+    let members = view.seen.members.values().map(|member| {
+        let pools = view.owners().filter(|(_, owner)| *owner == member.id.as_ref()).count();
+        let silent = view.seen.idle.get(&member.id).map(Duration::as_secs_f64);
+        json!({"member": *member.id, "facility": member.facility.as_deref(), "pools": pools, "silent_seconds": silent})
+    });
+    json!({
+        "me": *view.me,
+        "state": state,
+        "why": why,
+        "members": members.collect::<Vec<_>>(),
+        "members_of_other_roles": view.seen.strangers.len(),
+        "pools": view.pools.len(),
+        "pools_owned": view.owned,
+    })
+}
+
+fn pool(pool: &PoolView, owner: Option<&&str>) -> Value {
     let reasons: Map<String, Value> = pool
         .waiting
         .iter()
@@ -99,6 +138,7 @@ fn pool(pool: &PoolView) -> Value {
         .collect();
     json!({
         "pool": *pool.name,
+        "owner": owner,
         "awake": pool.awake,
         "last_pass": pool.last.as_ref().map(last_pass),
         "waiting": reasons,

@@ -141,6 +141,11 @@ impl Launcher {
         holds.into_iter().filter(|hold| self.shared.settle_in_background(hold.clone(), state, action)).count()
     }
 
+    /// Age from which procs may be settled that another replica has booked.
+    pub fn take_over_age(&self) -> Duration {
+        self.shared.settings.take_over_age()
+    }
+
     /// Why a host should not be booked now; `None` when it may be.
     pub fn why_paused(&self, host: &HostId) -> Option<String> {
         lock(&self.shared.quarantine).why_paused(host, clock::now()).map(str::to_owned)

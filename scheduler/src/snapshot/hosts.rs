@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use cue_scheduler_core::cluster::Pool;
 use cue_scheduler_core::domain::amount::Resources;
-use cue_scheduler_core::domain::id::{AllocId, HostId};
+use cue_scheduler_core::domain::id::HostId;
 use cue_scheduler_core::snapshot::Host;
 
 use super::ReadSettings;
@@ -27,20 +28,20 @@ impl HostCache {
         Self { settings, hosts: Vec::new(), read_at: None, lent: None }
     }
 
-    pub(super) async fn read(&mut self, alloc: &AllocId, store: &Store) -> Result<Vec<Host>, StoreError> {
+    pub(super) async fn read(&mut self, pool: &Pool, store: &Store) -> Result<Vec<Host>, StoreError> {
         // It is never closed.
         let _permit = self.settings.host_reads.acquire().await;
         let staleness = self.settings.host_staleness;
         let fresh = self.read_at.is_some_and(|at| at.elapsed() < self.settings.host_interval);
         if fresh {
-            let idle = store.hosts(alloc, staleness, true).await?;
+            let idle = store.hosts(&pool.alloc, pool.slice, staleness, true).await?;
             let mut idle: HashMap<HostId, Resources> = idle.into_iter().map(|host| (host.id, host.idle)).collect();
             for host in &mut self.hosts {
                 host.idle = idle.remove(&host.id).unwrap_or_default();
             }
         } else {
-            let mut hosts = store.hosts(alloc, staleness, false).await?;
-            let mut tags = store.host_tags(alloc).await?;
+            let mut hosts = store.hosts(&pool.alloc, pool.slice, staleness, false).await?;
+            let mut tags = store.host_tags(&pool.alloc, pool.slice).await?;
             for host in &mut hosts {
                 host.tags = tags.remove(&host.id).unwrap_or_default();
                 host.tags.retain(|tag| !self.settings.ignored_tags.contains(tag.name.as_ref()));

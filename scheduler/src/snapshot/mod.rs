@@ -48,7 +48,8 @@ pub struct PoolReader {
 impl PoolReader {
     /// A reader that remembers nothing yet.
     pub fn new(pool: Pool, settings: Arc<ReadSettings>) -> Self {
-        Self { pool, hosts: HostCache::new(settings), sums: TrueSums::default(), windows: FrameWindows::default() }
+        let windows = FrameWindows::new(pool.slice);
+        Self { pool, hosts: HostCache::new(settings), sums: TrueSums::default(), windows }
     }
 
     /// Reads the pool as it is now. Give the snapshot's hosts back with [`PoolReader::keep`] when the pass is over.
@@ -62,7 +63,7 @@ impl PoolReader {
         }
         work::attach_limits(&mut snapshot, store).await?;
         self.sums.correct(&mut snapshot, &self.pool.alloc, store).await?;
-        snapshot.hosts = self.hosts.read(&self.pool.alloc, store).await?;
+        snapshot.hosts = self.hosts.read(&self.pool, store).await?;
         Ok(snapshot)
     }
 

@@ -3,12 +3,16 @@
 //! Reading a hundred frames of a layer with a hundred thousand in dispatch order costs up to 0.3 s on the schema up to 47;
 //! locking them by id costs a thousandth of that. So a pass reads a *window*, more than it plans, and keeps the rest as a
 //! hint for the passes that follow.
+//!
+//! The slices of one allocation serve the same layers, perhaps in replicas that plan at the same moment. Each takes frames that are
+//! its own first, out of a window as many times larger, so that they don't all claim the same ones.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::run_frame::FrameRef;
+use cue_scheduler_core::slicing::Slice;
 
 use crate::store::{Store, StoreError};
 
@@ -19,8 +23,8 @@ const MAX_AGE: Duration = Duration::from_secs(2);
 const SPARE: usize = 8;
 
 /// The windows of a pool's layers.
-#[derive(Default)]
 pub struct FrameWindows {
+    slice: Slice,
     windows: HashMap<LayerId, Window>,
     /// Frames that are not taken, and until when.
     avoided: HashMap<FrameId, Instant>,
@@ -47,6 +51,11 @@ pub struct WaitingFrame {
 }
 
 impl FrameWindows {
+    /// Of a pool with this slice of an allocation.
+    pub fn new(slice: Slice) -> Self {
+        Self { slice, windows: HashMap::new(), avoided: HashMap::new() }
+    }
+
     /// For each (layer, planned frames): the frames to take, in dispatch order, with some to spare where there are. The
     /// planned ones leave the window.
     pub async fn take(
@@ -63,7 +72,8 @@ impl FrameWindows {
         if !short.is_empty() {
             let layers: Vec<&str> = short.iter().map(|(layer, _)| layer.as_str()).collect();
             // Those that are avoided may all be of one layer, and the first of it.
-            let size = |frames: usize| window_size(frames.saturating_add(self.avoided.len()));
+            let slices = usize::from(self.slice.of.max(1));
+            let size = |frames: usize| window_size(frames.saturating_mul(slices).saturating_add(self.avoided.len()));
             let wanted: Vec<i32> = short.iter().map(|(_, frames)| size(*frames) as i32).collect();
             let read_at = Instant::now();
             for (layer, frames) in short.iter().map(|(layer, frames)| (layer, *frames)) {
@@ -87,6 +97,13 @@ impl FrameWindows {
             }
             for (layer, frames) in short {
                 if let Some(window) = self.windows.get_mut(layer) {
+                    if self.slice != Slice::WHOLE {
+                        // Stable: otherwise in dispatch order.
+                        window
+                            .frames
+                            .make_contiguous()
+                            .sort_by_key(|next| !self.slice.goes_first(next.frame.id.as_str()));
+                    }
                     window.whole = read.get(layer).is_none_or(|read| *read < size(*frames));
                 }
             }

@@ -8,6 +8,7 @@ use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
 use cue_scheduler_core::domain::id::{AllocId, HostId};
 use cue_scheduler_core::domain::request::ThreadMode;
 use cue_scheduler_core::domain::tag::{HostTag, TagKind};
+use cue_scheduler_core::slicing::Slice;
 use cue_scheduler_core::snapshot::Host;
 
 use super::{Store, StoreError, sql};
@@ -62,22 +63,32 @@ fn left_by_load(cores: i64, load: i64) -> i64 {
 }
 
 impl Store {
-    /// The bookable hosts of an allocation, without their tags; with `idle_only` just those with an idle core.
-    pub async fn hosts(&self, alloc: &AllocId, staleness: Duration, idle_only: bool) -> Result<Vec<Host>, StoreError> {
+    /// The bookable hosts of an allocation's slice, without their tags; with `idle_only` just those with an idle core.
+    pub async fn hosts(
+        &self,
+        alloc: &AllocId,
+        slice: Slice,
+        staleness: Duration,
+        idle_only: bool,
+    ) -> Result<Vec<Host>, StoreError> {
         let rows: Vec<HostRow> = sqlx::query_as(sql!("hosts/pool"))
             .bind(alloc.as_str())
             .bind(staleness.min(STALENESS_MAX).as_secs_f64())
             .bind(idle_only)
+            .bind(i32::from(slice.of))
+            .bind(i32::from(slice.at))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("reading the hosts of a pool"))?;
         Ok(rows.into_iter().map(Host::from).collect())
     }
 
-    /// The tags of an allocation's hosts; kinds that nobody schedules by are left out.
-    pub async fn host_tags(&self, alloc: &AllocId) -> Result<HashMap<HostId, Vec<HostTag>>, StoreError> {
+    /// The tags of the hosts of an allocation's slice; kinds that nobody schedules by are left out.
+    pub async fn host_tags(&self, alloc: &AllocId, slice: Slice) -> Result<HashMap<HostId, Vec<HostTag>>, StoreError> {
         let rows: Vec<(String, String, String)> = sqlx::query_as(sql!("hosts/tags"))
             .bind(alloc.as_str())
+            .bind(i32::from(slice.of))
+            .bind(i32::from(slice.at))
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("reading the tags of a pool's hosts"))?;

@@ -10,8 +10,10 @@ pub mod explain;
 pub mod feed;
 pub mod hosts;
 pub mod notify;
+pub mod places;
 pub mod retry;
 mod schema;
+pub mod takeover;
 mod target;
 pub mod undo;
 pub mod work;
@@ -19,13 +21,13 @@ pub mod work;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use sqlx::postgres::{PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{Connection as _, PgConnection};
 
 pub use error::StoreError;
 use schema::Schema;
 use target::PasswordFile;
-pub use target::{Password, Target, Tls};
+pub use target::{Direct, Password, Target, Tls};
 
 /// How long one connection may take to be there when nothing else waits for it.
 const REACH_MAX: Duration = Duration::from_secs(10);
@@ -107,6 +109,15 @@ impl Store {
         Ok(())
     }
 
+    /// For a session outside the pools, at the server itself. Its statements are few and cheap, and who doesn't get an answer soon
+    /// is to notice.
+    pub fn coordination_options(&self, direct: &Direct) -> PgConnectOptions {
+        let options = (*self.pool.connect_options()).clone();
+        let (host, port) = (direct.host.clone(), direct.port.unwrap_or(options.get_port()));
+        let host = host.unwrap_or_else(|| options.get_host().to_owned());
+        options.host(&host).port(port).options([("statement_timeout", "4s"), ("tcp_user_timeout", "10s")])
+    }
+
     /// Waits for connections in use and closes all.
     pub async fn close(&self) {
         self.bookings.close().await;
@@ -146,6 +157,7 @@ pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
         "booking/start_frames",
         "booking/lock_resources",
         "booking/apply",
+        "takeover/left_behind",
         "undo/lock_frames",
         "undo/delete_procs",
         "undo/clear_frames",

@@ -31,6 +31,15 @@ pub struct Target {
     pub member: String,
 }
 
+/// How the database server itself is reached, where `host` and `port` are a pooler's.
+#[derive(Clone, Debug, Default)]
+pub struct Direct {
+    /// Host name or address; `None` if it is the same.
+    pub host: Option<String>,
+    /// Port; `None` if it is the same.
+    pub port: Option<u16>,
+}
+
 /// Where the password comes from. It does not print the password.
 #[derive(Clone)]
 pub enum Password {

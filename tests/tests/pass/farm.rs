@@ -14,6 +14,7 @@ use cue_scheduler_core::domain::tag::TagKind;
 use cue_scheduler_core::planning::Policy;
 use cue_scheduler_core::planning::score::{Saturation, Strategy};
 use cue_scheduler_core::run_frame::MemoryFactors;
+use cue_scheduler_core::slicing::Slice;
 use sqlx::PgPool;
 use testbed::auditor::audit;
 use testbed::loader::description::FarmDescription;
@@ -68,6 +69,7 @@ impl Farm {
         let of_pool = Pool {
             facility: facility.into(),
             alloc: alloc.into(),
+            slice: Slice::WHOLE,
             name: "local.general".into(),
             shows: BTreeSet::new(),
             tags: BTreeMap::from([("general".into(), TagKind::Alloc), ("other".into(), TagKind::Alloc)]),

@@ -140,6 +140,34 @@ families! {
     DATABASE_UP = "scheduler_database_up", Kind::Gauge, [], Ours,
         "1 while the database answers",
         "The gauges of clusters and tags keep their last values while it does not.";
+    HOSTS_QUARANTINED = "scheduler_hosts_quarantined", Kind::Gauge, [], Ours,
+        "Hosts that are left alone for a while, since their agents refused or did not answer",
+        "Which ones, and why, is in `/api/v1/status`.";
+    COORDINATION = "scheduler_coordination_up", Kind::Gauge, [], Ours,
+        "1 while pools are shared out with other replicas",
+        "0 before the replica has its place, and while it works on all pools because they can't be shared out.";
+    MEMBERS = "scheduler_members", Kind::Gauge, [], Ours,
+        "Replicas that share pools, with this one",
+        "All see the same number; 0 while this one has no place.";
+    STRANGERS = "scheduler_members_of_other_roles", Kind::Gauge, [], Ours,
+        "Replicas that use another database role",
+        "Nothing is shared out with them, which is safe and wasteful.";
+    POOLS = "scheduler_pools", Kind::Gauge, [], Ours,
+        "Pools that this replica could work on",
+        "";
+    POOLS_OWNED = "scheduler_pools_owned", Kind::Gauge, [], Ours,
+        "Pools that this replica works on",
+        "Over all replicas of one scope they add up to `scheduler_pools`.";
+    HAND_OVERS = "scheduler_pool_hand_overs_total", Kind::Counter, [HandOver], Ours,
+        "Pools that changed hands",
+        "`taken`: it was free and is this replica's now; `given`: it is somebody else's by the sharing; `lost`: the \
+         coordination session was lost, or the lock with it.";
+    MEMBERS_ENDED = "scheduler_members_ended_total", Kind::Counter, [], Ours,
+        "Replicas whose sessions this one ended because they were not heard of",
+        "Whoever looks first ends them, so the sum over all replicas counts.";
+    LEFT_BEHIND = "scheduler_procs_left_behind_total", Kind::Counter, [], Ours,
+        "Procs that another replica booked and no report has named, which this one asks about",
+        "What became of them is in `scheduler_launch_outcomes_total`: `adopted`, `undone` or `left`.";
     PROCESS_MEMORY = "process_resident_memory_bytes", Kind::Gauge, [], Custom,
         "Resident memory of the process",
         "";

@@ -5,6 +5,7 @@ use cue_scheduler_core::reason::Reason;
 
 use crate::booking::Refusal;
 use crate::feed::Standstill;
+use crate::ownership::HandOver;
 use crate::store::StoreError;
 use crate::store::accounting::CounterTable;
 
@@ -76,6 +77,8 @@ pub enum Label {
     Launch,
     /// A part of a pass.
     Step,
+    /// How pools changed hands.
+    HandOver,
 }
 
 impl Label {
@@ -91,6 +94,7 @@ impl Label {
             Self::Sqlstate => "sqlstate",
             Self::Step => "step",
             Self::Notice => "kind",
+            Self::HandOver => "how",
         }
     }
 
@@ -110,6 +114,7 @@ impl Label {
             Self::Sqlstate => StoreError::RETRYABLE.to_vec(),
             Self::Launch => vec!["launched", "refused", "not_sent", "unknown", "fenced", "adopted", "undone", "left"],
             Self::Step => vec!["read", "plan", "book"],
+            Self::HandOver => HandOver::ALL.map(HandOver::label).to_vec(),
         })
     }
 }

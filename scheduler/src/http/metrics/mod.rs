@@ -7,6 +7,7 @@
 
 pub mod families;
 pub mod family;
+mod ownership;
 mod process;
 mod recording;
 pub mod reference;
@@ -22,6 +23,7 @@ use prometheus::{
 };
 
 use family::Kind;
+use ownership::OwnershipMetrics;
 use process::Process;
 use register::Maker;
 use shows::PerShow;
@@ -64,6 +66,8 @@ pub struct Metrics {
     notices: CounterVec,
     standstill: GaugeVec,
     database_up: Gauge,
+    ownership: OwnershipMetrics,
+    hosts_quarantined: Gauge,
 }
 
 impl Metrics {
@@ -104,6 +108,8 @@ impl Metrics {
             notices: make.counters(&families::NOTICES)?,
             standstill: make.gauges(&families::STANDSTILL)?,
             database_up: make.gauge(&families::DATABASE_UP)?,
+            ownership: OwnershipMetrics::new(&make)?,
+            hosts_quarantined: make.gauge(&families::HOSTS_QUARANTINED)?,
             registry,
         })
     }

@@ -25,6 +25,11 @@ impl Metrics {
         self.database_up.set(f64::from(u8::from(up)));
     }
 
+    /// How many hosts are left alone. Pauses end by themselves, so it is told when somebody asks.
+    pub fn quarantined(&self, hosts: usize) {
+        self.hosts_quarantined.set(hosts as f64);
+    }
+
     fn pass_ended(&self, report: &PassReport) {
         self.jobs_queried.inc_by(report.jobs.values().sum::<usize>() as f64);
         for (show, jobs) in &report.jobs_planned {
