@@ -31,6 +31,9 @@ async fn a_launch_that_hangs_ends_by_the_clients_clock_and_runs_or_not() {
         let mut client = agent(&sim, FIRST);
         let status = launch_within(&mut client, &frame("sleep 60"), Duration::from_millis(300)).await.unwrap_err();
         assert!(!is_from_agent(&status), "{status:?}");
+        // The client may have given up before the request was looked at.
+        let hung = |sim: &FarmSim| sim.counts().faults.get("hang").copied().unwrap_or(0) == expected + 1;
+        assert!(sim.wait_until(LIMIT, hung).await, "the launch reached the host");
         assert_eq!(sim.launched_count(), expected);
         assert_eq!(listed(&mut client).await.frames.len() as u64, expected, "other calls are answered");
     }
@@ -62,7 +65,9 @@ async fn a_late_answer_comes_late_and_the_frame_starts_before_or_after_the_delay
     let started = sim.record()[0].started();
     assert!(started.elapsed().unwrap() >= delay.mul_f64(0.9));
 
-    sim.set_fault(FIRST, late(Starts::AtAnswer)).await.unwrap();
+    // Long enough that a busy machine doesn't let the client give up only after it.
+    let delay = Duration::from_secs(4);
+    sim.set_fault(FIRST, Fault::Launch(LaunchFault::Late { delay, starts: Starts::AtAnswer })).await.unwrap();
     let mut client = agent(&sim, FIRST);
     let status = launch_within(&mut client, &frame("sleep 60"), Duration::from_millis(100)).await.unwrap_err();
     assert!(!is_from_agent(&status));

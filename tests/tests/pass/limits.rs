@@ -58,7 +58,7 @@ async fn two_bookings_at_the_same_time_take_no_more_seats_than_there_are() {
     // Both have planned by the time that they wait for the limit.
     let lock = "SELECT pg_advisory_xact_lock(1129661772, hashtext(pk_limit_record)) FROM limit_record";
     let both = async { tokio::join!(one.pass(), two.pass()) };
-    let (first, second) = commit_once_waited_for(&pool, lock, 2, both).await;
+    let (first, second) = Box::pin(commit_once_waited_for(&pool, lock, 2, both)).await;
     assert_eq!((first.frames() + second.frames(), hosts(&one).await.len()), (12, 3));
     let refused = first.refusals.of(Refusal::Limit) + second.refusals.of(Refusal::Limit);
     assert_eq!(refused, 4, "{} / {}", first.refusals, second.refusals);
