@@ -330,13 +330,14 @@ mod tests {
             prop_assert!(most - least < 4 + slack, "{:?}", loads);
         }
 
+        /// Pools of different weight don't divide evenly, so that a move may make another one help.
         #[test]
-        fn little_more_moves_than_the_share_of_who_joins((mut members, claims) in settled(4)) {
+        fn no_more_moves_than_twice_the_share_of_who_joins_and_two_pools((mut members, claims) in settled(4)) {
             members.push(member(members.len(), None));
             let moved = moved(&claims, &assign(&members, &claims));
             let total: u64 = claims.iter().map(|claim| u64::from(claim.weight)).sum();
             let share: u64 = moved.iter().map(|claim| u64::from(claim.weight)).sum();
-            prop_assert!(share <= total / members.len() as u64 + 2 * 4, "{} of {}", share, total);
+            prop_assert!(share <= 2 * total / members.len() as u64 + 2 * 4, "{} of {}", share, total);
         }
 
         #[test]
