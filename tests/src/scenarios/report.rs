@@ -123,7 +123,7 @@ mod tests {
         let text = report.to_string();
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("LIMIT b1            a limit holds a limit holds"), "{text}");
-        assert!(lines[0].ends_with("FAIL 1 s") && lines[1].starts_with("                    a limit"), "{text}");
+        assert!(lines[0].ends_with("FAIL 1 s") && lines[1].starts_with("                    limit holds"), "{text}");
         assert_eq!(text.matches("wrong: no cap is passed: limit: 3 of 2").count(), 1, "{text}");
         assert!(text.contains("ONLY=LIMIT SEED=7 GENERATION=b1"), "{text}");
         assert!(
