@@ -296,7 +296,7 @@ impl Shared {
         let (event, code, message) = match outcome {
             Outcome::Launched => {
                 lock(&self.quarantine).forgive(&hold.host);
-                lock(&self.blame).launched(layer, now);
+                lock(&self.blame).launched(layer, &hold.host, now);
                 return Answered::Launched;
             }
             Outcome::RefusedForCertain { code, message } => (Event::Refused, Some(code), message),

@@ -25,6 +25,8 @@ pub(super) enum Behaviour {
     Accept,
     /// Refuses it with a code.
     Refuse(Code),
+    /// Refuses frames of the layer `bad`, and runs all others.
+    RefuseBad,
     /// Runs it, and the connection breaks before the answer.
     RunAndBreak,
     /// Doesn't run it, and the connection breaks before the answer.
@@ -115,13 +117,17 @@ impl Rqd {
     async fn launch(&self, request: rqd::RqdStaticLaunchFrameRequest) -> Result<(), Status> {
         let frame = request.run_frame.unwrap();
         let resource = frame.resource_id.clone();
+        let behaviour = match self.0.behaviour {
+            Behaviour::RefuseBad if frame.layer_id == "bad" => Behaviour::Refuse(Code::Aborted),
+            Behaviour::RefuseBad => Behaviour::Accept,
+            other => other,
+        };
         self.0.launches.lock().unwrap().push(frame);
-        let behaviour = self.0.behaviour;
         if matches!(behaviour, Behaviour::Accept | Behaviour::RunAndBreak) {
             self.0.running.lock().unwrap().push(resource);
         }
         match behaviour {
-            Behaviour::Accept => Ok(()),
+            Behaviour::Accept | Behaviour::RefuseBad => Ok(()),
             Behaviour::Refuse(code) => Err(Status::new(code, "no")),
             Behaviour::RunAndBreak | Behaviour::Break => {
                 self.0.cut.notify_one();

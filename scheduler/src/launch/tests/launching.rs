@@ -342,11 +342,11 @@ async fn a_caller_that_stops_waiting_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_layer_that_every_host_refuses_is_blamed_and_the_hosts_are_free_again() {
+async fn a_layer_that_hosts_refuse_which_take_others_is_blamed_and_the_hosts_are_free_again() {
     let bench = Bench::new(settings());
-    let mut agents = vec![bench.agent(31, Behaviour::Accept).await];
+    let mut agents = vec![bench.agent(31, Behaviour::Refuse(Code::Aborted)).await];
     for number in 32..=34 {
-        agents.push(bench.agent(number, Behaviour::Refuse(Code::Aborted)).await);
+        agents.push(bench.agent(number, Behaviour::RefuseBad).await);
     }
     let launcher = &bench.launcher;
     let launch = async |proc: &str, agent: &Agent, layer: &str| {
@@ -354,13 +354,16 @@ async fn a_layer_that_every_host_refuses_is_blamed_and_the_hosts_are_free_again(
         booking.run_frame.layer_id = layer.into();
         bench.launch(vec![booking]).await;
     };
-    launch("p0", &agents[0], "good").await;
+    for (proc, agent) in ["g1", "g2", "g3"].iter().zip(&agents[1..]) {
+        launch(proc, agent, "good").await;
+    }
+    launch("p0", &agents[0], "bad").await;
     launch("p1", &agents[1], "bad").await;
     launch("p2", &agents[2], "bad").await;
-    assert_eq!(launcher.paused().len(), 2, "two hosts may be bad ones");
+    assert_eq!(launcher.paused().len(), 3, "one refuses all, two others may be bad ones");
     assert!(launcher.take_blamed().is_empty());
     launch("p3", &agents[3], "bad").await;
-    assert_eq!(launcher.paused(), [], "three are not");
+    assert_eq!(launcher.paused().len(), 1, "three that take others are not; who took nothing is no witness");
     let blamed = launcher.take_blamed();
     assert_eq!(blamed.into_iter().collect::<Vec<_>>(), [("bad".into(), "no".to_owned())]);
     assert!(launcher.take_blamed().is_empty(), "told once");
