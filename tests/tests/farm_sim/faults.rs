@@ -44,9 +44,9 @@ async fn a_silent_host_answers_nothing_and_reports_on() {
     let cuebot = Cuebot::start().await;
     let sim = farm(|config| config.cuebot = Some(cuebot.address())).await;
     sim.set_fault(FIRST, Fault::Silent).await.unwrap();
-    let mut request = Request::new(RqdStaticReportStatusRequest {});
-    request.set_timeout(Duration::from_millis(300));
-    let status = agent(&sim, FIRST).report_status(request).await.unwrap_err();
+    let mut client = agent(&sim, FIRST);
+    let asked = client.report_status(RqdStaticReportStatusRequest {});
+    let status = within(Duration::from_millis(300), asked).await.unwrap_err();
     assert!(!is_from_agent(&status));
     let before = sim.counts().reports;
     assert!(sim.wait_until(LIMIT, |sim| sim.counts().reports > before + 4).await);

@@ -19,7 +19,7 @@ use cue_scheduler_proto::rqd::{
 };
 use testbed::farm_sim::{FarmConfig, FarmSim, HostSet};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::Status;
 use uuid::Uuid;
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
@@ -76,9 +76,13 @@ async fn launch_within(
     frame: &RunFrame,
     limit: Duration,
 ) -> Result<(), Status> {
-    let mut request = Request::new(RqdStaticLaunchFrameRequest { run_frame: Some(frame.clone()) });
-    request.set_timeout(limit);
-    client.launch_frame(request).await.map(drop)
+    let request = RqdStaticLaunchFrameRequest { run_frame: Some(frame.clone()) };
+    within(limit, client.launch_frame(request)).await.map(drop)
+}
+
+/// Gives a call up by the client's clock alone. A deadline in the request would have the agent's server answer at the same moment.
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|elapsed| Err(Status::from_error(Box::new(elapsed))))
 }
 
 async fn kill(client: &mut RqdInterfaceClient<Channel>, frame_id: &str, message: &str) -> Result<(), Status> {
