@@ -18,8 +18,8 @@ use cue_scheduler_proto::rqd::{
     RqdStaticKillRunningFrameRequest, RqdStaticLaunchFrameRequest, RqdStaticReportStatusRequest, RunFrame,
 };
 use testbed::farm_sim::{FarmConfig, FarmSim, HostSet};
-use tonic::transport::{Channel, Endpoint};
 use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
 use uuid::Uuid;
 
 const FIRST: Ipv4Addr = Ipv4Addr::new(127, 1, 0, 1);
