@@ -2,7 +2,7 @@
 .PHONY: help demo test scenarios lint bench clean
 
 help:
-	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (about 2 minutes)"
+	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (half a minute after the build)"
 	@echo "make test    all tests"
 	@echo "make scenarios   what must hold whatever Cuebot, users and agents do; LENGTH=short in some seconds each, ONLY=NAME, SEED=, GENERATION=b1 or c"
 	@echo "make lint    formatting and clippy"
