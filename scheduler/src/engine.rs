@@ -140,7 +140,7 @@ impl Engine {
                 break Ended::NoWork;
             }
             self.start_passes(&mut passes);
-            let due = self.feed.next_due().filter(|_| passes.len() < self.settings.passes_in_flight.max(1));
+            let due = self.feed.turns.next_due().filter(|_| passes.len() < self.settings.passes_in_flight.max(1));
             let event = tokio::select! {
                 biased;
                 () = stop.cancelled() => Event::Stop,
@@ -166,14 +166,14 @@ impl Engine {
                 }
                 Event::Reload => drop(stop.run_until_cancelled(self.reload()).await),
                 Event::CleanUp => {
-                    self.feed.clean_up(self.settings.pool_idle_max, Instant::now());
+                    self.feed.turns.clean_up(self.settings.pool_idle_max, Instant::now());
                     self.context.launches.lock().await.clean_up();
                 }
                 Event::Ended(PassEnd { pool, turn, look }) => {
                     empty_looks.count(look);
-                    self.feed.done(&pool, turn, Instant::now());
+                    self.feed.turns.done(&pool, turn, Instant::now());
                 }
-                Event::Woken(wanted) => self.feed.wake(&wanted, Instant::now()),
+                Event::Woken(wanted) => self.feed.turns.wake(&wanted, Instant::now()),
                 Event::Due => {}
             }
         };
@@ -212,7 +212,7 @@ impl Engine {
         let result = self.feed.scan(&self.context.store, began).await;
         self.observer.scanned(&result, began.elapsed());
         match result {
-            Ok(counts) if counts.missing.is_none() && counts.standstill.is_none() && !self.feed.has_work() => {
+            Ok(counts) if counts.missing.is_none() && counts.standstill.is_none() && !self.feed.turns.has_work() => {
                 Look::Nothing
             }
             _ => Look::Unclear,

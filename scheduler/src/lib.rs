@@ -12,6 +12,8 @@ pub mod cli;
 pub mod engine;
 pub mod explain;
 pub mod feed;
+#[cfg(test)]
+mod fixtures;
 pub mod http;
 pub mod launch;
 pub mod logging;

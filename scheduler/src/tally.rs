@@ -113,34 +113,17 @@ impl Looked {
 
 #[cfg(test)]
 mod tests {
-    use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
-    use cue_scheduler_core::domain::request::CoreRequest;
+    use cue_scheduler_core::domain::amount::{Centicores, Resources};
     use cue_scheduler_core::planning::{Placement, Waiting};
     use cue_scheduler_core::reason::{Full, Obstacle};
-    use cue_scheduler_core::snapshot::{Given, HostIx, JobIx, Layer};
+    use cue_scheduler_core::snapshot::{HostIx, JobIx};
 
     use super::*;
+    use crate::fixtures::layer;
 
     /// Layers with two waiting frames each.
     fn layers(count: u32) -> Snapshot {
-        let layer = |at: u32| Layer {
-            id: format!("l{at}").into(),
-            name: "layer".into(),
-            job: JobIx(0),
-            dispatch_order: 0,
-            cores: CoreRequest::WholeHost,
-            cores_max: None,
-            threadable: false,
-            memory: Kb(1),
-            gpus: Gpus(0),
-            gpu_memory: Kb(0),
-            tags: Vec::new(),
-            services: Vec::new(),
-            limits: Vec::new(),
-            waiting: 2,
-            given: Given::default(),
-        };
-        Snapshot { layers: (0..count).map(layer).collect(), ..Snapshot::default() }
+        Snapshot { layers: (0..count).map(|at| layer(at, JobIx(0), 2)).collect(), ..Snapshot::default() }
     }
 
     fn plan(placed: &[u32], waiting: Vec<(u32, Obstacle)>) -> Plan {

@@ -125,58 +125,17 @@ fn left(snapshot: &Snapshot, at: LayerIx, frames: u32, obstacle: Obstacle) -> Le
 mod tests {
     use std::time::Duration;
 
-    use cue_scheduler_core::domain::amount::{Gpus, Kb, Resources};
-    use cue_scheduler_core::domain::cap::{Budget, Cap};
-    use cue_scheduler_core::domain::request::CoreRequest;
+    use cue_scheduler_core::domain::amount::Resources;
     use cue_scheduler_core::planning::Placement;
-    use cue_scheduler_core::snapshot::{
-        Folder, FolderIx, Given, HostIx, Job, JobIx, Layer, Subscription, SubscriptionIx,
-    };
+    use cue_scheduler_core::snapshot::{HostIx, JobIx};
 
     use super::*;
+    use crate::fixtures;
 
     /// One job with so many layers of three waiting frames each.
     fn farm(layers: u32) -> Snapshot {
-        let free = Budget { cap: Cap::Unlimited, used: 0 };
-        let layer = |at: u32| Layer {
-            id: format!("l{at}").into(),
-            name: "layer".into(),
-            job: JobIx(0),
-            dispatch_order: 0,
-            cores: CoreRequest::WholeHost,
-            cores_max: None,
-            threadable: false,
-            memory: Kb(1),
-            gpus: Gpus(0),
-            gpu_memory: Kb(0),
-            tags: Vec::new(),
-            services: Vec::new(),
-            limits: Vec::new(),
-            waiting: 3,
-            given: Given::default(),
-        };
-        Snapshot {
-            subscriptions: vec![Subscription {
-                show: "s".into(),
-                show_name: "show".into(),
-                alloc: "a".into(),
-                cores: free,
-            }],
-            folders: vec![Folder { id: "f".into(), cores: free, gpus: free }],
-            jobs: vec![Job {
-                id: "j".into(),
-                name: "job".into(),
-                subscription: SubscriptionIx(0),
-                folder: FolderIx(0),
-                priority: 7,
-                started: 0,
-                os: None,
-                cores: free,
-                gpus: free,
-            }],
-            layers: (0..layers).map(layer).collect(),
-            ..Snapshot::default()
-        }
+        let layers = (0..layers).map(|at| fixtures::layer(at, JobIx(0), 3)).collect();
+        Snapshot { layers, ..fixtures::farm(1) }
     }
 
     #[test]
@@ -213,6 +172,6 @@ mod tests {
                 ("l4", 3, Obstacle::Unbuildable { error: BAD_FRAMES.into() }),
             ]
         );
-        assert_eq!((&*left[0].show, &*left[0].job, left[0].priority), ("show", "job", 7));
+        assert_eq!((&*left[0].show, &*left[0].job, left[0].priority), ("show", "j0", 7));
     }
 }

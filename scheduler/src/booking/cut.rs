@@ -213,68 +213,31 @@ impl Cutter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use cue_scheduler_core::domain::amount::{Centicores, Gpus, Kb, Resources};
-    use cue_scheduler_core::domain::cap::{Budget, Cap};
-    use cue_scheduler_core::domain::request::{CoreRequest, ThreadMode};
+    use cue_scheduler_core::domain::amount::{Centicores, Kb, Resources};
+    use cue_scheduler_core::domain::request::ThreadMode;
     use cue_scheduler_core::run_frame::LaunchSource;
-    use cue_scheduler_core::snapshot::{Folder, FolderIx, Given, Host, Job, Layer, Subscription};
+    use cue_scheduler_core::snapshot::Host;
 
     use super::*;
+    use crate::fixtures;
 
     /// Jobs with one layer of so many frames each, all placed on one host.
     fn farm(frames: &[u32]) -> (Snapshot, Plan, Launchable) {
-        let free = Budget { cap: Cap::Unlimited, used: 0 };
-        let mut snapshot = Snapshot {
-            subscriptions: vec![Subscription {
-                show: "s".into(),
-                show_name: "show".into(),
-                alloc: "a".into(),
-                cores: free,
-            }],
-            folders: vec![Folder { id: "f".into(), cores: free, gpus: free }],
-            hosts: vec![Host {
-                id: "h".into(),
-                name: "127.0.0.1".into(),
-                os: "linux".into(),
-                tags: Vec::new(),
-                thread_mode: ThreadMode::Auto,
-                total: Resources::default(),
-                idle: Resources::default(),
-            }],
-            ..Snapshot::default()
-        };
+        let mut snapshot = fixtures::farm(u32::try_from(frames.len()).unwrap());
+        snapshot.hosts.push(Host {
+            id: "h".into(),
+            name: "127.0.0.1".into(),
+            os: "linux".into(),
+            tags: Vec::new(),
+            thread_mode: ThreadMode::Auto,
+            total: Resources::default(),
+            idle: Resources::default(),
+        });
         let mut plan = Plan::default();
         let mut launchable = Launchable::default();
         for (at, frames) in (0_u32..).zip(frames) {
             let (job, layer) = (format!("j{at}"), LayerId::from(format!("l{at}")));
-            snapshot.jobs.push(Job {
-                id: job.as_str().into(),
-                name: job.as_str().into(),
-                subscription: SubscriptionIx(0),
-                folder: FolderIx(0),
-                priority: 1,
-                started: 0,
-                os: None,
-                cores: free,
-                gpus: free,
-            });
-            snapshot.layers.push(Layer {
-                id: layer.clone(),
-                name: "layer".into(),
-                job: JobIx(at),
-                dispatch_order: 0,
-                cores: CoreRequest::Exactly(Centicores::CORE),
-                cores_max: None,
-                threadable: false,
-                memory: Kb(1),
-                gpus: Gpus(0),
-                gpu_memory: Kb(0),
-                tags: Vec::new(),
-                services: Vec::new(),
-                limits: Vec::new(),
-                waiting: *frames,
-                given: Given::default(),
-            });
+            snapshot.layers.push(fixtures::layer(at, JobIx(at), *frames));
             let size = Resources { cores: Centicores::CORE, ..Resources::default() };
             plan.placements.push(Placement { layer: LayerIx(at), host: HostIx(0), size, frames: *frames, score: None });
             let window = (1..=*frames + 3).map(|number| WaitingFrame {
