@@ -186,6 +186,7 @@ pub fn engine(
                 },
                 memory_used_at_start: kb(queue.mem_reserved_min.0).0,
                 take_reported_memory: config.host_cache.update_stat_on_book,
+                uncounted_exit_statuses: config.booking.uncounted_exit_statuses.iter().map(|&s| s.into()).collect(),
             },
             chunk_frames: config.booking.chunk_frames,
             chunks_in_flight: queue.stream.job_buffer_size.permits(),

@@ -85,6 +85,8 @@ pub struct PassReport {
     pub unsettled: bool,
     /// Transactions that were repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
+    /// By booking transaction: how long its statements took that wait for what others hold.
+    pub lock_waits: Vec<Duration>,
     /// Scores of the hosts that the plan chose, where its strategy has scores.
     pub scores: Vec<f64>,
     /// Chunks that were given up after their last try.
@@ -279,7 +281,7 @@ async fn carry_out(
             let candidates = chunk.layers.iter().filter_map(|layer| layer.candidates.first());
             let at: Vec<LayerIx> =
                 candidates.filter_map(|frame| frames.get(&frame.id)).map(|known| known.layer).collect();
-            let mut booked = match book(&context.store, chunk, context.booking).await {
+            let mut booked = match book(&context.store, chunk, &context.booking).await {
                 Ok(booked) => booked,
                 Err(error) => return Err((at, error)),
             };
@@ -308,7 +310,7 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { landed, refusals, truths, retries, healed, rejected, failed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, lock_waits, healed, rejected, failed, .. } = booked;
                 landing.landed.extend(landed);
                 landing.truths.extend(truths);
                 leave_alone(context, reader, rejected).await;
@@ -325,6 +327,7 @@ async fn carry_out(
                 }
                 report.refusals.merge(&refusals);
                 report.retries.extend(retries);
+                report.lock_waits.extend(lock_waits);
                 report.healed += healed;
             }
             // The other chunks go on: what they commit has to be counted and launched.

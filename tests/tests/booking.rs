@@ -30,6 +30,7 @@ const SETTINGS: BookingSettings = BookingSettings {
     memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
     memory_used_at_start: 262_144,
     take_reported_memory: false,
+    uncounted_exit_statuses: Vec::new(),
 };
 
 /// One show with a burst of 20 cores, one folder, two jobs of one layer of ten frames, two hosts of 8 cores.
@@ -114,7 +115,7 @@ impl Farm {
     }
 
     async fn book(&self, wanted: &[(&str, &str, usize)]) -> Booked {
-        book(&self.store, self.chunk(wanted), SETTINGS).await.unwrap()
+        book(&self.store, self.chunk(wanted), &SETTINGS).await.unwrap()
     }
 
     async fn assert_exact(&self) {
@@ -162,12 +163,12 @@ async fn the_free_memory_that_a_host_reported_is_taken_from_only_where_that_is_c
     farm.book(&[("one", HOST, 2)]).await;
     assert_eq!(farm.number(FREE).await, reported);
     let settings = BookingSettings { take_reported_memory: true, ..SETTINGS };
-    let booked = book(&farm.store, farm.chunk(&[("two", HOST, 3)]), settings).await.unwrap();
+    let booked = book(&farm.store, farm.chunk(&[("two", HOST, 3)]), &settings).await.unwrap();
     assert_eq!(booked.bookings.len(), 3);
     assert_eq!(farm.number(FREE).await, reported - 3);
     // What is more than was free leaves nothing, and not less.
     farm.execute("UPDATE host_stat SET int_mem_free = 1000").await;
-    book(&farm.store, farm.chunk(&[("two", HOST, 1)]), settings).await.unwrap();
+    book(&farm.store, farm.chunk(&[("two", HOST, 1)]), &settings).await.unwrap();
     assert_eq!(farm.number(FREE).await, 0);
     farm.assert_exact().await;
 }
@@ -255,7 +256,7 @@ async fn a_commit_whose_answer_is_lost_is_asked_about_until_the_database_is_back
         let port = way_that_loses_an_answer(target.port, arrives).await;
         let store = Store::new(&Target { port, ..target });
         let farm = Farm { pool, store, loaded };
-        let booked = book(&farm.store, farm.chunk(&[("one", HOST, 3)]), SETTINGS).await;
+        let booked = book(&farm.store, farm.chunk(&[("one", HOST, 3)]), &SETTINGS).await;
         let procs = farm.number("SELECT count(*) FROM proc").await;
         // What was committed is known and will be launched; what was not is known to be free.
         assert_eq!(booked.map_or(0, |booked| booked.bookings.len()), if arrives { 3 } else { 0 });
@@ -377,7 +378,7 @@ async fn gpu_maxima_of_job_and_folder_hold() {
     ] {
         let farm = Farm::new().await;
         farm.execute(change).await;
-        let booked = book(&farm.store, farm.chunk_of(&[("one", HOST, 2)], gpu), SETTINGS).await.unwrap();
+        let booked = book(&farm.store, farm.chunk_of(&[("one", HOST, 2)], gpu), &SETTINGS).await.unwrap();
         assert_eq!((booked.bookings.len(), booked.refusals.of(cause)), (1, 1), "{change}: {}", booked.refusals);
     }
 }
@@ -394,7 +395,7 @@ async fn a_limit_is_held_over_all_layers_that_share_it() {
     for layer in &mut chunk.layers {
         layer.limits = vec![farm.loaded.limits["licence"].as_str().into()];
     }
-    let booked = book(&farm.store, chunk, SETTINGS).await.unwrap();
+    let booked = book(&farm.store, chunk, &SETTINGS).await.unwrap();
     assert_eq!((booked.bookings.len(), booked.refusals.of(Refusal::Limit)), (3, 1));
 }
 
@@ -452,6 +453,35 @@ async fn the_retry_counter_rises_exactly_for_ends_that_cuebot_counts() {
 }
 
 #[tokio::test]
+async fn an_end_that_cuebot_answers_with_a_delay_of_the_layer_counts_no_retry_where_the_file_says_so() {
+    for (status, retries) in [(61, 0), (62, 1), (299, 0)] {
+        let farm = Farm::new().await;
+        sqlx::query("UPDATE frame SET int_exit_status = $1").bind(status as i64).execute(&farm.pool).await.unwrap();
+        let settings = BookingSettings { uncounted_exit_statuses: vec![61], ..SETTINGS };
+        book(&farm.store, farm.chunk(&[("one", HOST, 1)]), &settings).await.unwrap();
+        let counted = farm.number("SELECT int_retries FROM frame WHERE str_state = 'RUNNING'").await;
+        assert_eq!(counted, retries, "exit status {status}");
+    }
+}
+
+#[tokio::test]
+async fn how_long_a_booking_waited_for_a_counter_that_somebody_else_holds_is_known() {
+    const HELD: Duration = Duration::from_millis(200);
+    let farm = Farm::new().await;
+    let mut other = farm.pool.begin().await.unwrap();
+    sqlx::query("UPDATE subscription SET int_size = int_size").execute(&mut *other).await.unwrap();
+    let release = async {
+        tokio::time::sleep(HELD).await;
+        other.commit().await.unwrap();
+    };
+    let (booked, ()) = tokio::join!(farm.book(&[("one", HOST, 2)]), release);
+    assert_eq!(booked.bookings.len(), 2);
+    // It may have been given up once and repeated, if this machine was slow.
+    assert_eq!(booked.lock_waits.len(), 1 + booked.retries.len());
+    assert!(booked.lock_waits.iter().sum::<Duration>() >= HELD / 2, "{:?}", booked.lock_waits);
+}
+
+#[tokio::test]
 async fn undoing_restores_frames_hosts_and_counters() {
     let farm = Farm::new().await;
     let booked = farm.book(&[("one", HOST, 3), ("two", OTHER, 2)]).await;
@@ -499,7 +529,7 @@ async fn schedulers_at_the_same_time_pass_no_cap_and_book_no_frame_twice() {
             farm.chunk(&[("two", HOST, 4), ("one", OTHER, 4)])
         };
         let store = farm.store.clone();
-        tokio::spawn(async move { book(&store, chunk, SETTINGS).await.unwrap() })
+        tokio::spawn(async move { book(&store, chunk, &SETTINGS).await.unwrap() })
     });
     let all = futures::future::join_all(tasks.collect::<Vec<_>>()).await;
     let mut frames: Vec<String> = all

@@ -42,6 +42,7 @@ const SETTINGS: BookingSettings = BookingSettings {
     memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
     memory_used_at_start: 262_144,
     take_reported_memory: false,
+    uncounted_exit_statuses: Vec::new(),
 };
 
 /// Two shows of ours and one of Cuebot's on the same hosts; every kind of cap is smaller than what wants to run under it.
@@ -99,7 +100,7 @@ impl Booker {
             for show in ["alpha", "beta"] {
                 let chunk = self.chunk(show).await;
                 let Booked { mut bookings, refusals, retries, healed, .. } =
-                    book(&self.store, chunk, SETTINGS).await.unwrap();
+                    book(&self.store, chunk, &SETTINGS).await.unwrap();
                 tally.refusals.merge(&refusals);
                 tally.healed += healed;
                 for sqlstate in retries {

@@ -116,6 +116,10 @@ async fn what_is_counted_agrees_with_the_database() {
         assert_eq!(scrape.get(&series), frames as f64, "{show}");
     }
     assert_eq!(scrape.get("scheduler_time_to_book_seconds_count"), 100.0);
+    assert!(
+        scrape.get("scheduler_booking_lock_wait_seconds_count") >= 3.0,
+        "a transaction for each show and allocation"
+    );
     assert_eq!(scrape.get("scheduler_launch_outcomes_total{outcome=\"launched\"}"), 100.0);
     assert_eq!(scrape.sum("scheduler_frames_dispatched_per_pass_sum"), 100.0);
     assert_eq!(scrape.get("scheduler_frames_dispatched_per_pass_sum{cluster_type=\"manual\"}"), 4.0);

@@ -34,6 +34,13 @@ pub enum Kind {
         /// The largest.
         max: u64,
     },
+    /// A list of whole numbers within bounds, both allowed.
+    Wholes {
+        /// The smallest.
+        min: u64,
+        /// The largest.
+        max: u64,
+    },
     /// A finite number.
     Real,
     /// A finite number above zero.
@@ -47,6 +54,11 @@ pub enum Kind {
 impl Kind {
     pub(crate) const fn whole(min: u64, max: u64) -> Self {
         Self::Whole { min, max }
+    }
+
+    /// Whether a value has items.
+    pub(crate) const fn is_list(&self) -> bool {
+        matches!(self, Self::Texts | Self::Wholes { .. })
     }
 
     pub(crate) const fn millis(min: u64) -> Self {
@@ -64,6 +76,7 @@ impl Kind {
             Self::Duration { .. } => "duration",
             Self::Bytes => "byte size",
             Self::Whole { .. } => "whole number",
+            Self::Wholes { .. } => "list of whole numbers",
             Self::Real | Self::RealAboveZero => "number",
             Self::OneOf(_) => "word",
             Self::LogFilter => "log filter",
@@ -80,6 +93,7 @@ impl Kind {
             Self::Duration { .. } => "5s".to_owned(),
             Self::Bytes => "2GiB".to_owned(),
             Self::Whole { min, max } => 20.clamp(*min, *max).to_string(),
+            Self::Wholes { min, max } => format!("[{min}, {max}]"),
             Self::Real | Self::RealAboveZero => "1.5".to_owned(),
             Self::OneOf(words) => words.first().copied().unwrap_or_default().to_owned(),
             Self::LogFilter => "info,sqlx=warn".to_owned(),
@@ -105,6 +119,7 @@ impl fmt::Display for Kind {
             }
             Self::Bytes => f.write_str("a number of bytes, or a number with a unit (MB, MiB, GB or GiB)"),
             Self::Whole { min, max } => write!(f, "a whole number from {min} to {max}"),
+            Self::Wholes { min, max } => write!(f, "a list of whole numbers from {min} to {max}"),
             Self::Real => f.write_str("a number"),
             Self::RealAboveZero => f.write_str("a number above 0"),
             Self::OneOf(words) => f.write_str(&words.join(" or ")),

@@ -173,11 +173,11 @@ impl Assembly {
                 continue;
             };
             match (key.kind, index) {
-                (Kind::Texts, Some(index)) => {
+                (kind, Some(index)) if kind.is_list() => {
                     let (_, items) = lists.entry(key.path.clone()).or_insert_with(|| (place, BTreeMap::new()));
                     items.insert(index, value);
                 }
-                (Kind::Texts, None) => {
+                (kind, None) if kind.is_list() => {
                     let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
                     self.value(key, &path, &Node::texts(items), place);
                 }

@@ -138,6 +138,10 @@ section! {
         /// Frames of one booking transaction. More take fewer statements a frame, and hold the counters of a show
         /// longer. A key of this program's own.
         chunk_frames: usize = 100, Kind::whole(1, 10_000);
+        /// Exit statuses of a frame after which a new start is no retry, beside those that Cuebot never counts. Give those of
+        /// Cuebot's `dispatcher.layer_delay.rules`: a layer that is delayed, for want of a licence say, would otherwise spend
+        /// its retries, and its frames would go DEAD. A key of this program's own.
+        uncounted_exit_statuses: Vec<u32> = Vec::new(), Kind::Wholes { min: 1, max: 65_535 };
     }
 }
 

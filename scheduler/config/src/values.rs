@@ -116,9 +116,10 @@ impl Setting for bool {
     }
 }
 
-/// A whole number within the kind's bounds. A fraction is rounded, since the files of upstream may have one.
+/// A whole number within the kind's bounds, or an item of a list of them. A fraction is rounded, since the files of upstream
+/// may have one.
 fn whole(node: &Node, kind: &Kind) -> Result<u64, Refused> {
-    let Kind::Whole { min, max } = kind else {
+    let (Kind::Whole { min, max } | Kind::Wholes { min, max }) = kind else {
         return Err(Refused);
     };
     let number = match &node.value {
@@ -268,16 +269,35 @@ impl Setting for Secret {
     }
 }
 
+impl Setting for Vec<u32> {
+    // As a list of texts.
+    const OPTIONAL: bool = true;
+
+    fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
+        items(node, kind)
+    }
+
+    fn spell(&self) -> Option<String> {
+        let items: Vec<String> = self.iter().map(u32::to_string).collect();
+        Some(format!("[{}]", items.join(", ")))
+    }
+}
+
+/// The items of a list; nothing is an empty one.
+fn items<T: Setting>(node: &Node, kind: &Kind) -> Result<Vec<T>, Refused> {
+    match &node.value {
+        Value::Null => Ok(Vec::new()),
+        Value::List(items) => items.iter().map(|item| T::read(item, kind)).collect(),
+        _ => Err(Refused),
+    }
+}
+
 impl Setting for Vec<String> {
     // A list whose items are all commented out is empty, not an error.
     const OPTIONAL: bool = true;
 
     fn read(node: &Node, kind: &Kind) -> Result<Self, Refused> {
-        match &node.value {
-            Value::Null => Ok(Self::new()),
-            Value::List(items) => items.iter().map(|item| String::read(item, kind)).collect(),
-            _ => Err(Refused),
-        }
+        items(node, kind)
     }
 
     fn spell(&self) -> Option<String> {

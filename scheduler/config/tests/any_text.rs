@@ -102,6 +102,7 @@ fn numbers_beyond_every_type_are_told() {
         "database: {pool_size: V}",
         "database: {db_port: V}",
         "booking: {chunk_frames: V}",
+        "booking: {uncounted_exit_statuses: [V]}",
         "host_cache: {host_staleness_threshold: V}",
         "queue: {frame_memory_soft_limit: V}",
         "rqd: {call_timeout: V}",

@@ -206,6 +206,7 @@ fn every_key_can_be_set_by_its_variable() {
         let mut farm = Farm::new();
         let value = match &key.kind {
             Kind::Texts => "one,two".to_owned(),
+            Kind::Wholes { min, max } => format!("{min},{max}"),
             Kind::Path => farm.write("file", "").display().to_string(),
             kind => kind.example(),
         };

@@ -37,11 +37,21 @@ pub(super) struct Candidate {
     started: i32,
 }
 
+/// What a transaction holds before it ends.
+enum Tried {
+    /// Everything is written and can be committed.
+    Ready(Vec<Candidate>),
+    /// Frames were started, and something was refused after: it must not be committed. The chunk has shrunk.
+    Refused,
+    /// No frame was left to start.
+    Nothing,
+}
+
 /// Tries to book the chunk once.
 pub(super) async fn attempt(
     store: &Store,
     chunk: &mut Chunk,
-    settings: BookingSettings,
+    settings: &BookingSettings,
     booked: &mut Booked,
 ) -> Result<Attempt, StoreError> {
     // Read before the transaction begins, so that it is never later than `proc.ts_booked`: the launch must follow within a
@@ -49,43 +59,19 @@ pub(super) async fn attempt(
     let committed_at = clock::now();
     let mut tx = store.begin().await?;
     let mut found = Found::default();
-
-    let claimed = claim(&mut tx, chunk, settings, &mut found).await?;
-    let mut candidates = under_limits(&mut tx, chunk, claimed, &mut found).await?;
-    start(&mut tx, chunk, &mut candidates, &mut found).await?;
-    if candidates.is_empty() {
-        tx.roll_back().await?;
-        booked.learn(found);
-        return Ok(Attempt::Committed);
-    }
-
-    let slots: Vec<Slot> = candidates.iter().map(|candidate| candidate.slot).collect();
-    let elsewhere = insert_procs(&mut tx, chunk, &candidates, settings).await?;
-    if !elsewhere.is_empty() {
-        tx.roll_back().await?;
-        // No truth of its own: where no other frame takes the room, the next attempt says so.
-        found.refusals.add(Refusal::ProcExists, elsewhere.len());
-        booked.learn(found);
-        chunk.forget(&elsewhere);
-        chunk.slots = slots;
-        return Ok(Attempt::Refused);
-    }
-
-    let mut resources = Held::lock(&mut tx, chunk, &slots).await?;
-    booked.healed += resources.heal(&mut tx).await?;
-    let admitted = resources.admitted(&mut found);
-    if admitted.len() < slots.len() {
-        tx.roll_back().await?;
-        booked.learn(found);
-        chunk.slots = admitted;
-        return Ok(Attempt::Refused);
-    }
-    let taken = resources.taken();
-    tx.apply(chunk.show.as_str(), &taken).await?;
-    if settings.take_reported_memory {
-        tx.take_reported_memory(&taken).await?;
-    }
-
+    let tried = write(&mut tx, chunk, settings, booked, &mut found).await;
+    booked.lock_waits.push(tx.waited());
+    let mut candidates = match tried? {
+        Tried::Ready(candidates) => candidates,
+        unready => {
+            tx.roll_back().await?;
+            booked.learn(found);
+            return Ok(match unready {
+                Tried::Refused => Attempt::Refused,
+                _ => Attempt::Committed,
+            });
+        }
+    };
     if let Err(error) = tx.commit().await
         && (!error.is_unanswered() || !settle_commit(store, &mut candidates).await?)
     {
@@ -113,12 +99,52 @@ pub(super) async fn attempt(
     Ok(Attempt::Committed)
 }
 
+/// All steps up to the commit.
+async fn write(
+    tx: &mut BookingTx,
+    chunk: &mut Chunk,
+    settings: &BookingSettings,
+    booked: &mut Booked,
+    found: &mut Found,
+) -> Result<Tried, StoreError> {
+    let claimed = claim(tx, chunk, settings, found).await?;
+    let mut candidates = under_limits(tx, chunk, claimed, found).await?;
+    start(tx, chunk, settings, &mut candidates, found).await?;
+    if candidates.is_empty() {
+        return Ok(Tried::Nothing);
+    }
+
+    let slots: Vec<Slot> = candidates.iter().map(|candidate| candidate.slot).collect();
+    let elsewhere = insert_procs(tx, chunk, &candidates, settings).await?;
+    if !elsewhere.is_empty() {
+        // No truth of its own: where no other frame takes the room, the next attempt says so.
+        found.refusals.add(Refusal::ProcExists, elsewhere.len());
+        chunk.forget(&elsewhere);
+        chunk.slots = slots;
+        return Ok(Tried::Refused);
+    }
+
+    let mut resources = Held::lock(tx, chunk, &slots).await?;
+    booked.healed += resources.heal(tx).await?;
+    let admitted = resources.admitted(found);
+    if admitted.len() < slots.len() {
+        chunk.slots = admitted;
+        return Ok(Tried::Refused);
+    }
+    let taken = resources.taken();
+    tx.apply(chunk.show.as_str(), &taken).await?;
+    if settings.take_reported_memory {
+        tx.take_reported_memory(&taken).await?;
+    }
+    Ok(Tried::Ready(candidates))
+}
+
 /// Steps 1: claims frames, and builds what will be sent for each before anything is written: what can't be built is never
 /// booked.
 async fn claim(
     tx: &mut BookingTx,
     chunk: &Chunk,
-    settings: BookingSettings,
+    settings: &BookingSettings,
     found: &mut Found,
 ) -> Result<Vec<Candidate>, StoreError> {
     let wanted = chunk.wanted();
@@ -172,6 +198,7 @@ async fn claim(
 async fn start(
     tx: &mut BookingTx,
     chunk: &Chunk,
+    settings: &BookingSettings,
     candidates: &mut Vec<Candidate>,
     found: &mut Found,
 ) -> Result<(), StoreError> {
@@ -192,7 +219,8 @@ async fn start(
         columns.gpus.push(saturate(slot.size.gpus.0));
         columns.gpu_memory.push(slot.size.gpu_memory.0);
     }
-    let started: HashMap<String, i32> = tx.start_frames(&columns).await?.into_iter().collect();
+    let started: HashMap<String, i32> =
+        tx.start_frames(&columns, &settings.uncounted_exit_statuses).await?.into_iter().collect();
     if started.len() < candidates.len() {
         let missing: Vec<&str> = columns.frame.iter().copied().filter(|id| !started.contains_key(*id)).collect();
         let causes = tx.why_not_started(&missing).await?;
@@ -235,7 +263,7 @@ async fn insert_procs(
     tx: &mut BookingTx,
     chunk: &Chunk,
     candidates: &[Candidate],
-    settings: BookingSettings,
+    settings: &BookingSettings,
 ) -> Result<HashSet<FrameId>, StoreError> {
     let mut columns = ProcColumns::default();
     for Candidate { slot, frame, proc, .. } in candidates {

@@ -22,7 +22,7 @@ const FAILURES_MAX: usize = 3;
 pub(super) async fn book(
     store: &Store,
     chunk: Chunk,
-    settings: BookingSettings,
+    settings: &BookingSettings,
     booked: &mut Booked,
 ) -> Result<(), StoreError> {
     let mut parts = vec![chunk];
@@ -54,7 +54,7 @@ fn halves(chunk: &Chunk) -> Option<(Chunk, Chunk)> {
 async fn frame_by_frame(
     store: &Store,
     chunk: Chunk,
-    settings: BookingSettings,
+    settings: &BookingSettings,
     booked: &mut Booked,
 ) -> Result<(), StoreError> {
     let Some(at) = chunk.slots.first().map(|slot| slot.layer) else { return Ok(()) };

@@ -20,6 +20,7 @@ mod refusal;
 mod resources;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::landing::{Landed, Truth};
@@ -43,7 +44,7 @@ const ATTEMPTS: u32 = 6;
 const RETRIES: u32 = 5;
 
 /// What booking needs to know from the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BookingSettings {
     /// Factors on the layer's memory that the agent is told.
     pub memory_factors: MemoryFactors,
@@ -51,6 +52,8 @@ pub struct BookingSettings {
     pub memory_used_at_start: i64,
     /// Lower the free memory that hosts have reported by what is booked: `host_cache.update_stat_on_book`.
     pub take_reported_memory: bool,
+    /// Exit statuses after which a start is no retry, beside Cuebot's own: `booking.uncounted_exit_statuses`.
+    pub uncounted_exit_statuses: Vec<i64>,
 }
 
 /// What became of a chunk.
@@ -66,6 +69,8 @@ pub struct Booked {
     pub truths: Vec<Truth>,
     /// Transactions repeated, by SQLSTATE.
     pub retries: Vec<&'static str>,
+    /// By transaction, the repeated and refused ones too: how long its statements took that wait for what others hold.
+    pub lock_waits: Vec<Duration>,
     /// Counters that were found above the sum of their procs, and set right.
     pub healed: u32,
     /// What the database can't book because of what some row holds.
@@ -109,7 +114,7 @@ impl Booked {
 ///
 /// Where what some row holds makes the database fail, the rest of the chunk is booked without it. An error means that nothing
 /// was booked.
-pub async fn book(store: &Store, chunk: Chunk, settings: BookingSettings) -> Result<Booked, StoreError> {
+pub async fn book(store: &Store, chunk: Chunk, settings: &BookingSettings) -> Result<Booked, StoreError> {
     let mut booked = Booked::default();
     match isolate::book(store, chunk, settings, &mut booked).await {
         Err(error) if booked.bookings.is_empty() => return Err(error),
@@ -122,7 +127,7 @@ pub async fn book(store: &Store, chunk: Chunk, settings: BookingSettings) -> Res
 async fn book_whole(
     store: &Store,
     chunk: &mut Chunk,
-    settings: BookingSettings,
+    settings: &BookingSettings,
     booked: &mut Booked,
 ) -> Result<(), StoreError> {
     let mut retries = 0;

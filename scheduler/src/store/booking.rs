@@ -1,5 +1,7 @@
 //! The statements of the booking transaction, one method each. Their order is [`crate::booking`]'s business.
 
+use std::time::{Duration, Instant};
+
 use sqlx::{Postgres, Transaction};
 
 use super::schema::Schema;
@@ -13,7 +15,7 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL 
 /// The class of our advisory locks on limits (two-integer form), so that they meet no other program's keys.
 const LIMIT_LOCK_CLASS: i32 = 0x4355_454C;
 
-/// Exit statuses after which Cuebot counts no retry: never ran, skip retry, failed launch, cleared, orphaned, failed kill,
+/// Exit statuses after which Cuebot never counts a retry: never ran, skip retry, failed launch, cleared, orphaned, failed kill,
 /// host down.
 const NO_RETRY: [i64; 7] = [-1, 286, 256, 299, 301, 302, 399];
 
@@ -160,17 +162,26 @@ pub fn saturate(value: i64) -> i32 {
     i32::try_from(value).unwrap_or(if value < 0 { i32::MIN } else { i32::MAX })
 }
 
+/// Adds to `sum` how long something took.
+async fn timed<T>(sum: &mut Duration, work: impl Future<Output = T>) -> T {
+    let began = Instant::now();
+    let done = work.await;
+    *sum += began.elapsed();
+    done
+}
+
 /// An open booking transaction. Dropped without a commit, it is rolled back.
 pub struct BookingTx {
     tx: Transaction<'static, Postgres>,
     schema: Schema,
+    waited: Duration,
 }
 
 impl Store {
     /// Begins a booking transaction, or the undoing of one.
     pub async fn begin(&self) -> Result<BookingTx, StoreError> {
         let tx = self.bookings.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
-        Ok(BookingTx { tx, schema: self.schema.clone() })
+        Ok(BookingTx { tx, schema: self.schema.clone(), waited: Duration::ZERO })
     }
 
     /// After a commit whose answer was lost: which of these procs exist.
@@ -184,6 +195,12 @@ impl Store {
 }
 
 impl BookingTx {
+    /// How long the statements took so far that take locks others may hold, their round trips included. The claim is not among
+    /// them: it skips what is locked.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
     /// Locks the first free frames of each layer's window.
     pub async fn claim(
         &mut self,
@@ -205,12 +222,8 @@ impl BookingTx {
     /// Takes the advisory locks of limits and then reads what runs under them: (limit, maximum, running frames, whether it
     /// counts hosts instead).
     pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64, bool)>, StoreError> {
-        sqlx::query(sql!("booking/lock_limits"))
-            .bind(LIMIT_LOCK_CLASS)
-            .bind(limits)
-            .execute(&mut *self.tx)
-            .await
-            .map_err(StoreError::during("locking limits"))?;
+        let lock = sqlx::query(sql!("booking/lock_limits")).bind(LIMIT_LOCK_CLASS).bind(limits);
+        timed(&mut self.waited, lock.execute(&mut *self.tx)).await.map_err(StoreError::during("locking limits"))?;
         sqlx::query_as(sql!("booking/running_under_limits"))
             .bind(limits)
             .fetch_all(&mut *self.tx)
@@ -229,17 +242,20 @@ impl BookingTx {
 
     /// Locks the rows that the frame triggers will write.
     pub async fn lock_stats(&mut self, layers: &[&str], jobs: &[&str]) -> Result<(), StoreError> {
-        sqlx::query(sql!("booking/lock_stats"))
-            .bind(layers)
-            .bind(jobs)
-            .execute(&mut *self.tx)
+        let lock = sqlx::query(sql!("booking/lock_stats")).bind(layers).bind(jobs);
+        timed(&mut self.waited, lock.execute(&mut *self.tx))
             .await
             .map_err(StoreError::during("locking frame counts"))?;
         Ok(())
     }
 
-    /// Starts frames; answers those started with their new version.
-    pub async fn start_frames(&mut self, frames: &StartColumns<'_>) -> Result<Vec<(String, i32)>, StoreError> {
+    /// Starts frames; answers those started with their new version. A start after one of the `uncounted` exit statuses is no
+    /// retry.
+    pub async fn start_frames(
+        &mut self,
+        frames: &StartColumns<'_>,
+        uncounted: &[i64],
+    ) -> Result<Vec<(String, i32)>, StoreError> {
         sqlx::query_as(self.schema.fit(sql!("booking/start_frames")))
             .bind(&frames.frame)
             .bind(&frames.version)
@@ -248,7 +264,7 @@ impl BookingTx {
             .bind(&frames.memory)
             .bind(&frames.gpus)
             .bind(&frames.gpu_memory)
-            .bind(&NO_RETRY[..])
+            .bind([&NO_RETRY, uncounted].concat())
             .fetch_all(&mut *self.tx)
             .await
             .map_err(StoreError::during("starting frames"))
@@ -295,12 +311,8 @@ impl BookingTx {
         layers: &[&str],
         jobs: &[&str],
     ) -> Result<Vec<ResourceRow>, StoreError> {
-        sqlx::query_as(sql!("booking/lock_resources"))
-            .bind(hosts)
-            .bind(show)
-            .bind(layers)
-            .bind(jobs)
-            .fetch_all(&mut *self.tx)
+        let lock = sqlx::query_as(sql!("booking/lock_resources")).bind(hosts).bind(show).bind(layers).bind(jobs);
+        timed(&mut self.waited, lock.fetch_all(&mut *self.tx))
             .await
             .map_err(StoreError::during("locking hosts and counters"))
     }

@@ -308,7 +308,7 @@ async fn write(store: &Store, chunk: &[Row], booked: &mut Booked) -> anyhow::Res
         procs.gpu_memory.push(0);
     }
     let show = chunk.first().map_or("", |row| row.pk_show.as_str());
-    let started = tx.start_frames(&start).await?;
+    let started = tx.start_frames(&start, &[]).await?;
     ensure!(started.len() == chunk.len(), "{} of {} frames of the floor started", started.len(), chunk.len());
     tx.insert_procs(show, &procs, 262_144).await?;
 

@@ -54,6 +54,7 @@ impl Farm {
                 memory_factors: MemoryFactors { soft: 1.6, hard: 2.0 },
                 memory_used_at_start: 262_144,
                 take_reported_memory: false,
+                uncounted_exit_statuses: Vec::new(),
             },
             chunk_frames: 100,
             chunks_in_flight: 3,

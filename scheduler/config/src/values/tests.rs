@@ -191,6 +191,15 @@ fn a_list_of_texts_is_not_a_scalar() {
 }
 
 #[test]
+fn each_number_of_a_list_has_the_bounds() {
+    check(
+        &Kind::Wholes { min: 1, max: 9 },
+        &[("[1, \"9\"]", vec![1_u32, 9]), ("[]", vec![]), ("~", vec![])],
+        &["1", "[0]", "[10]", "[-1]", "[one]", "[~]", "[[1]]", "{a: 1}"],
+    );
+}
+
+#[test]
 fn an_optional_value_may_be_nothing() {
     check(&Kind::whole(1, 9), &[("~", None), ("\"\"", None), ("3", Some(3_u32))], &["0", "x"]);
 }

@@ -115,6 +115,11 @@ families! {
     BOOKING_RETRIES = "scheduler_booking_retries_total", Kind::Counter, [Sqlstate], Ours,
         "Booking transactions that were repeated, by SQLSTATE",
         "";
+    BOOKING_LOCK_WAIT = "scheduler_booking_lock_wait_seconds",
+        Kind::Histogram(&[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8]), [], Ours,
+        "Time in a booking transaction of the statements that wait for what others hold",
+        "The rows of counters and hosts, and limits; with their round trips, so a quiet database shows those. A wait above 400 ms is given \
+         up and counts in `scheduler_booking_retries_total`.";
     COUNTERS_HEALED = "scheduler_counters_healed_total", Kind::Counter, [], Ours,
         "Counters that refused wrongly and were set to what procs really hold",
         "";

@@ -67,6 +67,9 @@ impl Metrics {
         for sqlstate in &report.retries {
             self.booking_retries.with_label_values(&[sqlstate]).inc();
         }
+        for waited in &report.lock_waits {
+            self.booking_lock_wait.observe(waited.as_secs_f64());
+        }
         self.counters_healed.inc_by(f64::from(report.healed));
     }
 
