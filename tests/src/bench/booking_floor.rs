@@ -6,7 +6,6 @@
 //! bookings and the commits, in chunks of a hundred. Each half has a fresh copy of the same loaded database. Pairs are
 //! interleaved and change sides, since two like runs on a small machine differ by a third.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -16,7 +15,6 @@ use cue_scheduler::booking::Refusals;
 use cue_scheduler::engine::Observer;
 use cue_scheduler::feed::FeedCounts;
 use cue_scheduler::pass::PassReport;
-use cue_scheduler::store::booking::{ApplyColumns, CounterColumns, ProcColumns, StartColumns};
 use cue_scheduler::store::{Store, StoreError};
 use cue_scheduler_config::Config;
 use serde_json::{Map, json};
@@ -24,16 +22,14 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::floor::{Rows, floor, prepare, server};
 use super::{Figure, Machine, Scale, machine, median};
 use crate::loader::generate::{DrainShape, drain};
 use crate::loader::load;
-use crate::postgres::{Database, Options, Server};
+use crate::postgres::{Database, Server};
 
 /// The ratio that this scenario is to reach.
 const GOAL: f64 = 0.7;
-
-/// Frames of one transaction, on both sides.
-const CHUNK: usize = 100;
 
 /// A run that books nothing for so long is over.
 const STALL: Duration = Duration::from_secs(5);
@@ -41,14 +37,7 @@ const STALL: Duration = Duration::from_secs(5);
 /// Runs the scenario.
 pub async fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let shape = DrainShape::default().scaled(scale.size);
-    let server = Server::start(Options {
-        fsync: true,
-        settings: [("shared_buffers", "1GB"), ("max_wal_size", "8GB"), ("checkpoint_timeout", "1h")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec(),
-        ..Options::default()
-    })
-    .await?;
+    let server = server().await?;
     let loaded = server.database().await?;
     let pool = loaded.pool().await?;
     load(&pool, &drain(&shape)).await.context("loading the farm")?;
@@ -66,9 +55,9 @@ pub async fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     for pair in 0..scale.pairs {
         let (mine, floor) = if pair % 2 == 0 {
             let mine = ours(&server, &loaded, shape.frames()).await?;
-            (mine, floor(&server, &loaded, &rows).await?)
+            (mine, floor(&server, &loaded, &rows, 1).await?)
         } else {
-            let floor = floor(&server, &loaded, &rows).await?;
+            let floor = floor(&server, &loaded, &rows, 1).await?;
             (ours(&server, &loaded, shape.frames()).await?, floor)
         };
         eprintln!(
@@ -188,14 +177,6 @@ async fn schedule(database: &Database, frames: usize) -> anyhow::Result<Ours> {
     Ok(Ours { rate: total as f64 / (last - began).as_secs_f64(), statements_per_frame: statements })
 }
 
-/// Fresh reports of all hosts (an old report means that a host is not used) and nothing left to write from before.
-async fn prepare(database: &Database) -> anyhow::Result<PgPool> {
-    let pool = database.pool().await?;
-    sqlx::query("UPDATE host_stat SET ts_ping = now() + interval '1 hour'").execute(&pool).await?;
-    sqlx::query("CHECKPOINT").execute(&pool).await?;
-    Ok(pool)
-}
-
 /// Top-level statements, from `pg_stat_statements`; not a number where that extension is missing.
 struct Statements(Option<PgPool>);
 
@@ -218,149 +199,5 @@ impl Statements {
         .fetch_one(pool)
         .await?;
         Ok(calls as f64 / frames as f64)
-    }
-}
-
-/// A booking, as a run left it.
-#[derive(Clone, Debug, sqlx::FromRow)]
-struct Row {
-    pk_proc: String,
-    pk_host: String,
-    host_name: String,
-    pk_show: String,
-    pk_alloc: String,
-    pk_folder: String,
-    pk_dept: String,
-    has_point: bool,
-    pk_job: String,
-    pk_layer: String,
-    pk_frame: String,
-    cores: i64,
-    memory: i64,
-}
-
-struct Rows(Vec<Row>);
-
-impl Rows {
-    /// In the order in which they were booked, so that the floor's chunks are as local as the scheduler's.
-    async fn read(database: &Database) -> anyhow::Result<Self> {
-        let pool = database.pool().await?;
-        let rows = sqlx::query_as(
-            "SELECT p.pk_proc, p.pk_host, h.str_name AS host_name, p.pk_show, h.pk_alloc, j.pk_folder, j.pk_dept,
-                    EXISTS (SELECT FROM point WHERE point.pk_show = j.pk_show AND point.pk_dept = j.pk_dept) AS has_point,
-                    p.pk_job, p.pk_layer, p.pk_frame, p.int_cores_reserved AS cores, p.int_mem_reserved AS memory
-             FROM proc p JOIN host h USING (pk_host) JOIN job j ON j.pk_job = p.pk_job
-             ORDER BY p.ts_booked, p.pk_job, p.pk_layer, p.pk_frame",
-        )
-        .fetch_all(&pool)
-        .await?;
-        pool.close().await;
-        Ok(Self(rows))
-    }
-}
-
-/// Writes the rows, and nothing else: frames/s.
-async fn floor(server: &Server, loaded: &Database, rows: &Rows) -> anyhow::Result<f64> {
-    let copy = server.copy_of(loaded).await?;
-    let pool = prepare(&copy).await?;
-    let store = Store::new(&copy.target(2));
-    store.warm().await?;
-    let mut booked = Booked::default();
-    let began = Instant::now();
-    for chunk in rows.0.chunks(CHUNK) {
-        write(&store, chunk, &mut booked).await?;
-    }
-    let took = began.elapsed();
-    store.close().await;
-    pool.close().await;
-    copy.drop().await?;
-    Ok(rows.0.len() as f64 / took.as_secs_f64())
-}
-
-/// Counters as they grow; the farm starts empty.
-#[derive(Default)]
-struct Booked {
-    subscriptions: BTreeMap<String, i64>,
-    jobs: BTreeMap<String, i64>,
-    folders: BTreeMap<String, i64>,
-}
-
-async fn write(store: &Store, chunk: &[Row], booked: &mut Booked) -> anyhow::Result<()> {
-    let mut tx = store.begin().await?;
-    let mut start = StartColumns::default();
-    let mut procs = ProcColumns::default();
-    for row in chunk {
-        start.frame.push(&row.pk_frame);
-        start.version.push(Some(0));
-        start.host.push(&row.host_name);
-        start.cores.push(i32::try_from(row.cores)?);
-        start.memory.push(row.memory);
-        start.gpus.push(0);
-        start.gpu_memory.push(0);
-        procs.proc.push(&row.pk_proc);
-        procs.host.push(&row.pk_host);
-        procs.layer.push(&row.pk_layer);
-        procs.job.push(&row.pk_job);
-        procs.frame.push(&row.pk_frame);
-        procs.cores.push(row.cores);
-        procs.memory.push(row.memory);
-        procs.gpus.push(0);
-        procs.gpu_memory.push(0);
-    }
-    let show = chunk.first().map_or("", |row| row.pk_show.as_str());
-    let started = tx.start_frames(&start, &[]).await?;
-    ensure!(started.len() == chunk.len(), "{} of {} frames of the floor started", started.len(), chunk.len());
-    tx.insert_procs(show, &procs, 262_144).await?;
-
-    let mut apply = ApplyColumns::default();
-    let mut hosts: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-    for row in chunk {
-        let (cores, memory) = hosts.entry(&row.pk_host).or_default();
-        *cores += row.cores;
-        *memory += row.memory;
-    }
-    for (host, (cores, memory)) in hosts {
-        apply.host.push(host);
-        apply.host_cores.push(cores);
-        apply.host_memory.push(memory);
-        apply.host_gpus.push(0);
-        apply.host_gpu_memory.push(0);
-    }
-    added(&mut apply.layers, chunk, |row| Some(&row.pk_layer));
-    added(&mut apply.points, chunk, |row| row.has_point.then_some(&row.pk_dept));
-    grown(&mut apply.subscriptions, &mut booked.subscriptions, chunk, |row| &row.pk_alloc);
-    grown(&mut apply.jobs, &mut booked.jobs, chunk, |row| &row.pk_job);
-    grown(&mut apply.folders, &mut booked.folders, chunk, |row| &row.pk_folder);
-    tx.apply(show, &apply).await?;
-    tx.commit().await?;
-    Ok(())
-}
-
-fn added<'r>(columns: &mut CounterColumns<'r>, chunk: &'r [Row], key: impl Fn(&'r Row) -> Option<&'r String>) {
-    let mut sums: BTreeMap<&str, i64> = BTreeMap::new();
-    for row in chunk {
-        if let Some(key) = key(row) {
-            *sums.entry(key).or_default() += row.cores;
-        }
-    }
-    for (key, cores) in sums {
-        columns.push(key, cores, 0);
-    }
-}
-
-fn grown<'r>(
-    columns: &mut CounterColumns<'r>,
-    booked: &mut BTreeMap<String, i64>,
-    chunk: &'r [Row],
-    key: impl Fn(&'r Row) -> &'r String,
-) {
-    let mut keys: BTreeMap<&str, i64> = BTreeMap::new();
-    for row in chunk {
-        let sum = booked.entry(key(row).clone()).or_default();
-        *sum += row.cores;
-        keys.insert(key(row), *sum);
-    }
-    for (key, cores) in keys {
-        columns.push(key, cores, 0);
     }
 }

@@ -4,6 +4,8 @@
 //! one object a figure.
 
 pub mod booking_floor;
+mod floor;
+pub mod four_pools;
 mod machine;
 
 use std::fmt::Write as _;

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
-use testbed::bench::{self, Scale, booking_floor};
+use clap::{Parser, ValueEnum};
+use testbed::bench::{self, Scale, booking_floor, four_pools};
 
 #[derive(Parser)]
 #[command(about = "Benchmarks of cue-scheduler, each against something measured in the same run")]
 struct Arguments {
     /// Only this scenario.
     #[arg(long)]
-    only: Option<String>,
+    only: Option<Scenario>,
     /// Factor on the size of farm and work.
     #[arg(long, default_value_t = 1.0)]
     scale: f64,
@@ -23,7 +23,13 @@ struct Arguments {
     output: PathBuf,
 }
 
-const SCENARIOS: [&str; 1] = ["booking-floor"];
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Scenario {
+    /// One replica on a large farm.
+    BookingFloor,
+    /// One, two and four replicas on four pools, of one show and of four.
+    FourPools,
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
@@ -32,15 +38,17 @@ async fn main() -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
-    if let Some(only) = &arguments.only {
-        anyhow::ensure!(
-            SCENARIOS.contains(&only.as_str()),
-            "there is no scenario `{only}`; there are: {}",
-            SCENARIOS.join(", ")
-        );
-    }
     anyhow::ensure!(arguments.scale > 0.0 && arguments.pairs > 0, "--scale and --pairs must be positive");
-    let figures = booking_floor::run(Scale { size: arguments.scale, pairs: arguments.pairs }).await?;
+    let scale = Scale { size: arguments.scale, pairs: arguments.pairs };
+    let mut figures = Vec::new();
+    for scenario in Scenario::value_variants() {
+        if arguments.only.is_none_or(|only| only == *scenario) {
+            figures.extend(match scenario {
+                Scenario::BookingFloor => booking_floor::run(scale).await?,
+                Scenario::FourPools => four_pools::run(scale).await?,
+            });
+        }
+    }
     print!("{}", bench::table(&figures));
     bench::write(&figures, &arguments.output)?;
     Ok(if figures.iter().all(|figure| figure.pass) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
