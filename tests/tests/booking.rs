@@ -311,7 +311,7 @@ async fn a_frame_that_somebody_holds_is_passed_over_for_the_next() {
 }
 
 /// What a user or Cuebot does between plan and booking, and the cause by which the booking is refused.
-const GUARDS: [(&str, Refusal); 14] = [
+const GUARDS: [(&str, Refusal); 16] = [
     ("UPDATE job SET b_paused = true", Refusal::JobPaused),
     ("UPDATE job SET str_state = 'FINISHED'", Refusal::JobNotPending),
     ("UPDATE layer SET ts_start_after = now() + interval '5 minutes'", Refusal::StartAfter),
@@ -324,7 +324,9 @@ const GUARDS: [(&str, Refusal); 14] = [
     ("UPDATE host SET int_cores_idle = 0", Refusal::HostFull),
     ("UPDATE host SET int_mem_idle = 1000", Refusal::HostFull),
     ("UPDATE subscription SET int_burst = 0", Refusal::Subscription),
+    ("UPDATE subscription SET int_burst = -1", Refusal::Subscription),
     ("UPDATE job_resource SET int_max_cores = -1", Refusal::JobCores),
+    ("UPDATE job_resource SET int_max_cores = 0", Refusal::JobCores),
     ("UPDATE folder_resource SET int_max_cores = 0", Refusal::FolderCores),
 ];
 

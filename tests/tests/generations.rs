@@ -106,3 +106,28 @@ async fn where_layers_cannot_be_delayed_frames_run_all_the_same() {
     assert_eq!(scheduler.stop().await.unwrap(), 0);
     harness.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_with_more_than_ours_is_served_like_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let harness = farm(folder.path()).await;
+    // What later migrations bring, as far as it is known; and Flyway's table, which farms have that let it migrate, saying anything.
+    let later = "
+        ALTER TABLE layer ADD int_stuck_detection_llu integer DEFAULT 0 NOT NULL;
+        ALTER TABLE show ADD b_of_the_future boolean DEFAULT true NOT NULL;
+        ALTER TABLE frame ADD str_of_the_future text DEFAULT 'x' NOT NULL;
+        ALTER TABLE proc ADD ts_of_the_future timestamptz DEFAULT now() NOT NULL;
+        ALTER TABLE host ADD int_of_the_future bigint DEFAULT 1 NOT NULL;
+        ALTER TABLE limit_record ADD str_type varchar(36) DEFAULT 'FRAME' NOT NULL;
+        CREATE TABLE limit_host (pk_limit_record varchar(36), pk_host varchar(36));
+        CREATE TABLE limit_usage (pk_limit_record varchar(36), int_used bigint);
+        CREATE TABLE frame_history_queue (pk_frame varchar(36));
+        CREATE INDEX i_frame_of_the_future ON frame (pk_layer, int_dispatch_order, int_layer_order) WHERE str_state = 'WAITING';
+        CREATE TABLE flyway_schema_history (installed_rank integer, version varchar(50));
+        INSERT INTO flyway_schema_history VALUES (1, '12');";
+    sqlx::raw_sql(later).execute(&harness.pool).await.unwrap();
+    let scheduler = scheduler(&harness).await;
+    all_frames_succeed(&harness, &scheduler).await;
+    assert_eq!(scheduler.stop().await.unwrap(), 0);
+    harness.stop().await.unwrap();
+}

@@ -83,6 +83,34 @@ fn every_reason_is_told_with_its_remedy() {
 }
 
 #[test]
+fn the_checklists_name_tests_and_scenarios_that_exist() {
+    let page = std::fs::read_to_string(root().join("docs/checklists.md")).unwrap();
+    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #")).collect();
+    assert!(rows.len() > 30, "{} rows", rows.len());
+    for row in rows.into_iter().filter(|row| !row.starts_with("| ---")) {
+        let shown_by = row.split('|').nth(3).unwrap();
+        let mut named = 0;
+        let mut file = (String::new(), String::new());
+        for word in shown_by.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                let places = [root().join("tests/tests").join(word), root().join(word)];
+                let text = places.iter().find_map(|place| std::fs::read_to_string(place).ok());
+                file = (word.to_owned(), text.unwrap_or_else(|| panic!("there is no {word}")));
+                named += 1;
+            } else if !word.starts_with("make ") && word.contains("_") && !word.starts_with("ts_") {
+                assert!(file.1.contains(&format!("fn {word}(")), "{} has no test {word}", file.0);
+            }
+        }
+        for word in shown_by.split(|c: char| !c.is_ascii_uppercase() && c != '_').filter(|word| word.len() > 2) {
+            let known = testbed::scenarios::ALL.iter().any(|scenario| scenario.name() == word);
+            assert!(known, "there is no scenario {word}");
+            named += 1;
+        }
+        assert!(named > 0, "nothing shows this: {row}");
+    }
+}
+
+#[test]
 fn every_key_of_the_configuration_is_read_by_somebody() {
     let code: String = files(&root().join("scheduler/src"), "rs").into_iter().map(|(_, text)| text).collect();
     let unread: Vec<&str> = cue_scheduler_config::keys()

@@ -55,6 +55,7 @@ scenarios! {
     late_reports_and_old_renders_double_nothing: "DOUBLERENDER" B1;
     a_storm_of_completions_loses_none: "COMPLETIONSTORM" C;
     growing_reservations_make_no_deadlock: "DEADLOCK" B1;
+    a_storm_of_releases_beside_everybody_else_makes_no_deadlock: "RELEASESTORM" C;
     licences_hold_across_replicas: "LICENSE" C;
     deaths_of_memory_raise_their_layers_by_a_step: "OOM" B1;
     a_production_that_is_edited_all_the_time_stays_right: "PRODENV" C;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::status::LAYERS;
 use super::{Metrics, Readiness, Status};
 
 /// A bound listener.
@@ -61,8 +62,19 @@ async fn metrics(State(state): State<AppState>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], state.metrics.text())
 }
 
-async fn status(State(state): State<AppState>) -> impl IntoResponse {
-    Json(state.status.json())
+async fn status(State(state): State<AppState>, RawQuery(query): RawQuery) -> impl IntoResponse {
+    match layers_asked(query.as_deref()) {
+        Ok(most) => Json(state.status.json(most)).into_response(),
+        Err(unknown) => (StatusCode::BAD_REQUEST, format!("{unknown}: only layers=NUMBER is known\n")).into_response(),
+    }
+}
+
+/// How many waiting layers are to be listed; what is not understood is the error, since an answer to another question misleads.
+fn layers_asked(query: Option<&str>) -> Result<usize, &str> {
+    match query.filter(|query| !query.is_empty()) {
+        None => Ok(LAYERS),
+        Some(query) => query.strip_prefix("layers=").and_then(|number| number.parse().ok()).ok_or(query),
+    }
 }
 
 async fn readyz(State(state): State<AppState>) -> impl IntoResponse {
@@ -112,6 +124,10 @@ mod tests {
         assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
         assert!(metrics.contains("# type scheduler_jobs_queried_total counter"), "{metrics}");
         assert!(get(address, "/").await.starts_with("HTTP/1.1 404"));
+        for (query, answer) in [("", 200), ("?layers=5000", 200), ("?layers=all", 400), ("?layer=3", 400)] {
+            let answered = get(address, &format!("/api/v1/status{query}")).await;
+            assert!(answered.starts_with(&format!("HTTP/1.1 {answer}")), "{query}: {answered}");
+        }
 
         stop.cancel();
         running.await.unwrap().unwrap();

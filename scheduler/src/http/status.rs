@@ -15,8 +15,8 @@ use crate::launch::quarantine::Paused;
 use crate::ownership::{Standing, Table, View};
 use crate::sight::{Count, LastPass, LayerView, PoolView, Sight};
 
-/// Waiting layers that are listed.
-const LAYERS: usize = 100;
+/// Waiting layers that are listed unless more or fewer are asked for.
+pub const LAYERS: usize = 100;
 
 /// Hosts left alone that are listed.
 const HOSTS: usize = 200;
@@ -54,8 +54,8 @@ impl Status {
         self.table.get_or_init(|| table);
     }
 
-    /// As it is now.
-    pub fn json(&self) -> Value {
+    /// As it is now, with at most so many of the waiting layers.
+    pub fn json(&self, layers_most: usize) -> Value {
         let missing = self.readiness.missing();
         let view = self.table.get().map(|table| table.view());
         let owners: BTreeMap<&str, &str> = view.iter().flat_map(View::owners).collect();
@@ -70,19 +70,19 @@ impl Status {
             "dry_run": matches!(self.launcher.get(), Some(None)),
             "pools": self.sight.pools().iter().map(|seen| pool(seen, owners.get(seen.name.as_ref()))).collect::<Vec<_>>(),
             "coordination": view.as_ref().map(coordination),
-            "waiting": self.waiting(),
+            "waiting": self.waiting(layers_most),
             "quarantined": self.quarantined(),
         })
     }
 
-    fn waiting(&self) -> Value {
+    fn waiting(&self, layers_most: usize) -> Value {
         let by_reason = self.sight.waiting();
         let (mut frames, mut rows) = (0, Vec::with_capacity(by_reason.len()));
         for ((show, reason), Count { frames: of_these, layers }) in by_reason {
             frames += of_these;
             rows.push(json!({"show": *show, "reason": reason.label(), "frames": of_these, "layers": layers}));
         }
-        let (layers, total) = self.sight.layers(LAYERS);
+        let (layers, total) = self.sight.layers(layers_most);
         json!({
             "frames": frames,
             "layers": total,

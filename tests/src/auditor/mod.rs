@@ -61,7 +61,7 @@ pub struct CapUse {
     pub id: String,
     /// What a person calls it.
     pub name: String,
-    /// Centicores, GPUs or running frames.
+    /// Centicores, GPUs, running frames or hosts that run them.
     pub used: i64,
     /// The cap, in the same unit; nothing below zero.
     pub allowed: i64,
@@ -92,12 +92,21 @@ struct Cap {
     used: CapUse,
     /// What is under it: `proc.pk_proc`.
     procs: Vec<String>,
+    /// By what each of them, in the same order, takes a place; empty where it is the proc itself.
+    places: Vec<String>,
     /// Changes when the cap counts another set of things.
     counted: String,
 }
 
 async fn caps(connection: &mut PgConnection) -> Result<Vec<Cap>, sqlx::Error> {
     sqlx::query_as(include_str!("queries/caps.sql")).fetch_all(connection).await
+}
+
+impl Cap {
+    /// The procs, each with that by which it takes a place.
+    fn taken(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.procs.iter().enumerate().map(|(at, proc)| (proc, self.places.get(at).unwrap_or(proc)))
+    }
 }
 
 impl CapUse {

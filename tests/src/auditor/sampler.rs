@@ -5,7 +5,7 @@
 //! no excess at all ([`CapRecords::passed`]), and one whose caps move must show no *start* above a cap
 //! ([`CapRecords::starts_over`]). That is told from two samples in a row: if the cap and what it counts are the same in both, the
 //! last start between them left the use within the cap, and what came after it were ends. So a proc that is new in the second,
-//! under a cap that is passed there, is a fault, however short the time between.
+//! under a cap that is passed there, is a fault, however short the time between. Under a limit of hosts it is one on a new host.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
@@ -153,8 +153,8 @@ struct Seen {
     caps: BTreeMap<Key, CapRecord>,
     /// Every cap at the sample before.
     before: BTreeMap<Key, Before>,
-    /// Every proc of the sample before.
-    procs: HashSet<String>,
+    /// What took a place under some cap at the sample before: procs, and hosts under limits that count them.
+    places: HashSet<String>,
     starts_over: Vec<StartOver>,
     given_twice: Vec<Difference>,
     scheduler_sessions: BTreeSet<i32>,
@@ -174,26 +174,28 @@ impl Seen {
     fn sample(&mut self, caps: Vec<Cap>, now: Instant) {
         self.samples += 1;
         let mut before = BTreeMap::new();
-        let mut procs = HashSet::new();
-        for Cap { used, procs: under, counted } in caps {
+        let mut places = HashSet::new();
+        for cap in caps {
+            let Cap { used, counted, .. } = &cap;
             let key = (used.cap.clone(), used.name.clone(), used.id.clone());
             let stood =
-                self.before.get(&key).filter(|before| before.allowed == used.allowed && before.counted == counted);
+                self.before.get(&key).filter(|before| before.allowed == used.allowed && before.counted == *counted);
             let since = stood.map_or(now, |before| before.since);
             let settled = used.cap != "limit" || now.duration_since(since) >= LIMIT_SETTLES_IN;
             if stood.is_some() && settled && used.is_passed() {
-                let new: Vec<String> = under.iter().filter(|proc| !self.procs.contains(*proc)).cloned().collect();
+                let new = cap.taken().filter(|(_, place)| !self.places.contains(*place));
+                let new: Vec<String> = new.map(|(proc, _)| proc.clone()).collect();
                 if !new.is_empty() {
                     self.starts_over.push(StartOver { cap: used.clone(), procs: new });
                 }
             }
-            before.insert(key.clone(), Before { allowed: used.allowed, counted, since });
-            procs.extend(under);
+            before.insert(key.clone(), Before { allowed: used.allowed, counted: counted.clone(), since });
+            places.extend(cap.taken().map(|(_, place)| place.clone()));
             if used.used > 0 {
-                self.record(key, used);
+                self.record(key, cap.used);
             }
         }
-        (self.before, self.procs) = (before, procs);
+        (self.before, self.places) = (before, places);
     }
 
     fn record(&mut self, key: Key, used: CapUse) {
@@ -229,7 +231,18 @@ mod tests {
 
     fn cap(kind: &str, allowed: i64, procs: &[&str]) -> Cap {
         let procs: Vec<String> = procs.iter().map(ToString::to_string).collect();
-        Cap { used: used(kind, procs.len() as i64, allowed), procs, counted: String::new() }
+        Cap { used: used(kind, procs.len() as i64, allowed), procs, places: Vec::new(), counted: String::new() }
+    }
+
+    /// A limit of hosts, and the host of each proc.
+    fn seats(allowed: i64, procs: &[(&str, &str)]) -> Cap {
+        let hosts: BTreeSet<&str> = procs.iter().map(|(_, host)| *host).collect();
+        Cap {
+            used: used("limit", hosts.len() as i64, allowed),
+            procs: procs.iter().map(|(proc, _)| (*proc).to_owned()).collect(),
+            places: procs.iter().map(|(_, host)| (*host).to_owned()).collect(),
+            counted: String::new(),
+        }
     }
 
     /// What a cap shows over some samples, a second and a half apart.
@@ -275,6 +288,16 @@ mod tests {
         let mut moved = cap("folder", 1, &["a", "b"]);
         moved.counted = "another job".to_owned();
         assert_eq!(seen(vec![cap("folder", 1, &["a"]), moved]).starts_over, []);
+    }
+
+    #[test]
+    fn under_a_limit_of_hosts_a_new_host_is_a_start_and_a_further_frame_of_a_host_is_none() {
+        let lowered = vec![seats(2, &[("a", "h"), ("b", "i")]), seats(1, &[("a", "h"), ("b", "i")])];
+        let further = [lowered.clone(), vec![seats(1, &[("a", "h"), ("b", "i"), ("c", "i")])]].concat();
+        assert_eq!(seen(further).starts_over, []);
+        let new_host = [lowered, vec![seats(1, &[("a", "h"), ("d", "j")])]].concat();
+        let over = StartOver { cap: used("limit", 2, 1), procs: vec!["d".to_owned()] };
+        assert_eq!(seen(new_host).starts_over, [over]);
     }
 
     #[test]

@@ -174,11 +174,8 @@ impl Server {
         admin.close().await?;
         let mut connection = PgConnection::connect_with(&options(self.port, TEMPLATE)).await?;
         for piece in template::pieces(migrations)? {
-            let Err(error) = sqlx::raw_sql(AssertSqlSafe(piece.sql)).execute(&mut connection).await else { continue };
-            let is_there = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
-            if !(piece.may_repeat && is_there) {
-                return Err(error).with_context(|| format!("running {}", piece.name));
-            }
+            let done = sqlx::raw_sql(AssertSqlSafe(piece.sql)).execute(&mut connection).await;
+            done.with_context(|| format!("running {}", piece.name))?;
         }
         connection.close().await?;
         Ok(())

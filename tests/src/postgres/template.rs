@@ -30,25 +30,20 @@ pub struct Piece {
     pub name: String,
     /// One or more statements.
     pub sql: String,
-    /// Its rows may be there already. OpenCue's seed data repeats three rows that its own migrations insert.
-    pub may_repeat: bool,
-}
-
-impl Piece {
-    fn of_schema(name: String, sql: String) -> Self {
-        Self { name, sql, may_repeat: false }
-    }
 }
 
 /// The pieces of the template, in the order in which they are to be run.
 pub fn pieces(migrations: Option<&Path>) -> anyhow::Result<Vec<Piece>> {
     match migrations {
-        None => Ok(SCHEMA.iter().map(|(name, sql)| Piece::of_schema((*name).to_owned(), (*sql).to_owned())).collect()),
+        None => {
+            Ok(SCHEMA.iter().map(|(name, sql)| Piece { name: (*name).to_owned(), sql: (*sql).to_owned() }).collect())
+        }
         Some(folder) => from_migrations(folder),
     }
 }
 
-/// `V<version>__*.sql` in the order of their versions, then the seed data that lies in the folder or beside it, if any.
+/// `V<version>__*.sql` in the order of their versions. Seed data that lies beside them is left alone: tests bring rows of their own,
+/// and some have the names of seeded ones (`local.general`), which may be there once only.
 fn from_migrations(folder: &Path) -> anyhow::Result<Vec<Piece>> {
     let entries = std::fs::read_dir(folder).with_context(|| format!("{MIGRATIONS_VARIABLE}={}", folder.display()))?;
     let mut files: Vec<(Vec<u32>, PathBuf)> = entries
@@ -63,46 +58,7 @@ fn from_migrations(folder: &Path) -> anyhow::Result<Vec<Piece>> {
     ensure!(!files.is_empty(), "{MIGRATIONS_VARIABLE}={} holds no V*.sql files", folder.display());
     files.sort();
     let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()));
-    let mut pieces = Vec::new();
-    for (_, path) in files {
-        pieces.push(Piece::of_schema(path.display().to_string(), read(&path)?));
-    }
-    let beside = folder.parent().unwrap_or(folder);
-    let seeds = [folder.join("seed_data.sql"), beside.join("seed_data.sql")];
-    if let Some(seed) = seeds.into_iter().find(|seed| seed.is_file()) {
-        let name = seed.display().to_string();
-        let repeatable = |sql| Piece { name: name.clone(), sql, may_repeat: true };
-        pieces.extend(statements(&read(&seed)?).into_iter().map(repeatable));
-    }
-    Ok(pieces)
-}
-
-/// The statements of a file of rows: texts in single quotes and line comments are known, function bodies are not.
-fn statements(sql: &str) -> Vec<String> {
-    let mut found = vec![String::new()];
-    let (mut in_text, mut in_comment) = (false, false);
-    let mut characters = sql.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\n' if in_comment => in_comment = false,
-            _ if in_comment => continue,
-            // A doubled quote inside a text closes and opens it again, which comes to the same.
-            '\'' => in_text = !in_text,
-            '-' if !in_text && characters.peek() == Some(&'-') => {
-                in_comment = true;
-                continue;
-            }
-            ';' if !in_text => {
-                found.push(String::new());
-                continue;
-            }
-            _ => {}
-        }
-        if let Some(statement) = found.last_mut() {
-            statement.push(character);
-        }
-    }
-    found.into_iter().map(|statement| statement.trim().to_owned()).filter(|statement| !statement.is_empty()).collect()
+    files.into_iter().map(|(_, path)| Ok(Piece { name: path.display().to_string(), sql: read(&path)? })).collect()
 }
 
 #[cfg(test)]
@@ -110,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migrations_run_in_the_order_of_their_numbers_with_the_seed_last() {
+    fn migrations_run_in_the_order_of_their_numbers_and_nothing_else_does() {
         let base = tempfile::tempdir().unwrap();
         let folder = base.path().join("migrations");
         std::fs::create_dir(&folder).unwrap();
@@ -119,21 +75,7 @@ mod tests {
         }
         std::fs::write(base.path().join("seed_data.sql"), "one; two;\n").unwrap();
         let sql: Vec<String> = pieces(Some(&folder)).unwrap().into_iter().map(|piece| piece.sql).collect();
-        assert_eq!(sql, ["V1__one.sql", "V2__two.sql", "V3_1__three.sql", "V10__ten.sql", "one", "two"]);
-    }
-
-    #[test]
-    fn a_file_of_rows_is_cut_where_statements_end() {
-        let cases: [(&str, &[&str]); 5] = [
-            ("", &[]),
-            ("a; b", &["a", "b"]),
-            ("INSERT 'x;y';\n\nINSERT 'it''s; so';", &["INSERT 'x;y'", "INSERT 'it''s; so'"]),
-            ("-- not; this\na;-- nor 'that\nb;", &["a", "b"]),
-            ("INSERT '--x; y' - 1;", &["INSERT '--x; y' - 1"]),
-        ];
-        for (sql, expected) in cases {
-            assert_eq!(statements(sql), expected, "{sql}");
-        }
+        assert_eq!(sql, ["V1__one.sql", "V2__two.sql", "V3_1__three.sql", "V10__ten.sql"]);
     }
 
     #[test]

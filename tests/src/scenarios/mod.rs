@@ -16,6 +16,7 @@ mod edits;
 mod judge;
 mod logbook;
 mod parts;
+mod reasons;
 mod report;
 mod run;
 mod stage;

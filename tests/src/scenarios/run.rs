@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::judge::{self, Evidence};
 use super::logbook::Logbook;
 use super::parts::{prefixed, without_prefix};
+use super::reasons;
 use super::stage::Stage;
 use super::{Check, Parts, Report, Scenario, Setting};
 use crate::auditor::{Audit, DeadlockLog, Sampler, audit};
@@ -23,9 +24,6 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(50);
 
 /// How long counters may take to come right at rest: several rounds of the schedulers' comparison.
 const RECONCILED_WITHIN: Duration = Duration::from_secs(20);
-
-/// How long it may take until every frame that waits is told with a reason.
-const REASONS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Where a scenario is put on.
 pub enum Place<'a> {
@@ -203,7 +201,7 @@ struct Rest {
 
 /// Lets everybody tell why frames wait, then lets a person pause all jobs, and waits until nothing runs and counters have come right.
 async fn rest(stage: &mut Stage) -> anyhow::Result<Rest> {
-    reasons(stage).await?;
+    reasons::demand(stage).await?;
     let failed_passes = stage.metric("scheduler_pass_terminated_reason_total", "reason=\"query_error\"").await?;
     let retries = stage.metric("scheduler_booking_retries_total", "").await?;
     stage.logbook.note(&format!("{retries} booking transactions were repeated"));
@@ -244,25 +242,6 @@ async fn rest(stage: &mut Stage) -> anyhow::Result<Rest> {
             .fetch_all(&stage.harness.pool)
             .await?;
     Ok(Rest { audit, failed_passes, lost: lost(stage).await?, succeeded: succeeded.into_iter().collect() })
-}
-
-/// Frames that could start and don't have to be told with a reason.
-async fn reasons(stage: &mut Stage) -> anyhow::Result<()> {
-    let sql = include_str!("queries/could_start.sql");
-    let began = Instant::now();
-    loop {
-        let waiting: i64 = sqlx::query_scalar(sql).bind(stage.jobs()).fetch_one(&stage.harness.pool).await?;
-        let told = stage.metric("scheduler_waiting_frames", "").await? as i64;
-        if told >= waiting || began.elapsed() > REASONS_WITHIN {
-            stage.demand(
-                "every frame that waits has a reason",
-                told >= waiting,
-                format!("{waiting} frames wait, {told} are told with a reason"),
-            );
-            return Ok(());
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
 
 /// Frames that are in no state in which they could be left, and loaded frames that are gone.

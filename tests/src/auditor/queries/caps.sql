@@ -1,5 +1,6 @@
 -- Every cap: what procs (for limits: running frames, or the hosts on which they run) take of it, where it stands, which procs
--- those are, and a mark that changes when what it counts is another set (a job moved to the folder or out of it). Folders
+-- those are, what each of them takes a place by if not by itself (under a limit of hosts: its host, as the second frame of a host
+-- takes nothing), and a mark that changes when what it counts is another set (a job moved to the folder or out of it). Folders
 -- with a negative cap have none; elsewhere a negative cap allows nothing. Local procs are under no cap.
 WITH held AS (
     SELECT proc.pk_proc, proc.pk_show, proc.pk_job, host.pk_alloc, job.pk_folder,
@@ -11,14 +12,14 @@ WITH held AS (
 )
 SELECT 'subscription burst' AS cap, s.pk_subscription AS id, show.str_name || ' at ' || alloc.str_name AS name,
        COALESCE(sum(held.cores), 0)::bigint AS used, GREATEST(s.int_burst, 0) AS allowed,
-       array_remove(array_agg(held.pk_proc::text), NULL) AS procs, '' AS counted
+       array_remove(array_agg(held.pk_proc::text), NULL) AS procs, '{}'::text[] AS places, '' AS counted
 FROM subscription s
 JOIN show ON show.pk_show = s.pk_show
 JOIN alloc ON alloc.pk_alloc = s.pk_alloc
 LEFT JOIN held ON held.pk_show = s.pk_show AND held.pk_alloc = s.pk_alloc
 GROUP BY s.pk_subscription, show.str_name, alloc.str_name
 UNION ALL
-SELECT dimension.cap, job.pk_job, job.str_name, dimension.used, GREATEST(dimension.allowed, 0), dimension.procs, ''
+SELECT dimension.cap, job.pk_job, job.str_name, dimension.used, GREATEST(dimension.allowed, 0), dimension.procs, '{}', ''
 FROM job
 JOIN job_resource r ON r.pk_job = job.pk_job
 LEFT JOIN (SELECT pk_job, sum(cores)::bigint AS cores, sum(gpus)::bigint AS gpus, array_agg(pk_proc::text) AS procs,
@@ -30,7 +31,7 @@ CROSS JOIN LATERAL (VALUES
 ) AS dimension (cap, used, allowed, procs)
 UNION ALL
 SELECT dimension.cap, folder.pk_folder, show.str_name || '/' || folder.str_name, dimension.used, dimension.allowed,
-       dimension.procs, COALESCE(jobs.mark, '')
+       dimension.procs, '{}', COALESCE(jobs.mark, '')
 FROM folder
 JOIN show ON show.pk_show = folder.pk_show
 JOIN folder_resource r ON r.pk_folder = folder.pk_folder
@@ -47,7 +48,11 @@ WHERE dimension.allowed >= 0
 UNION ALL
 SELECT 'limit', l.pk_limit_record, l.str_name,
        CASE WHEN l.b_host_limit THEN count(DISTINCT proc.pk_host) ELSE count(DISTINCT frame.pk_frame) END,
-       GREATEST(COALESCE(l.int_max_value, 0), 0), array_remove(array_agg(proc.pk_proc::text), NULL), ''
+       GREATEST(COALESCE(l.int_max_value, 0), 0),
+       COALESCE(array_agg(proc.pk_proc::text ORDER BY proc.pk_proc) FILTER (WHERE proc.pk_proc IS NOT NULL), '{}'),
+       COALESCE(array_agg(l.pk_limit_record || '/' || proc.pk_host ORDER BY proc.pk_proc)
+                FILTER (WHERE proc.pk_proc IS NOT NULL AND l.b_host_limit), '{}'),
+       ''
 FROM limit_record l
 JOIN (SELECT DISTINCT pk_layer, pk_limit_record FROM layer_limit) attached
   ON attached.pk_limit_record = l.pk_limit_record

@@ -1,6 +1,6 @@
 //! Licences as limits of layers, several to a layer, and work that needs none.
 
-use super::most_at_once;
+use super::{most_at_once, most_hosts_at_once};
 use crate::farm_sim::Run;
 use crate::scenarios::{Parts, Scenario, Setting, Stage};
 
@@ -14,6 +14,9 @@ const LIMITS: [(&str, i64, &[&str]); 3] = [
     ("solver", 3, &["two/sim"]),
 ];
 
+/// Hosts on which frames under the limit of hosts may run.
+const SEATS: i64 = 2;
+
 #[tonic::async_trait(?Send)]
 impl Scenario for License {
     fn name(&self) -> &'static str {
@@ -21,8 +24,8 @@ impl Scenario for License {
     }
 
     fn demanded(&self) -> &'static str {
-        "three limits, some layers under two of them, two schedulers: each used up and never passed, work without a licence goes on \
-         at full width, a refusal costs no retry"
+        "three limits, some layers under two of them, and a limit of two hosts, two schedulers: each used up and never passed, a host's \
+         seat shared by its frames, work without a licence goes on at full width, a refusal costs no retry"
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
@@ -32,7 +35,7 @@ impl Scenario for License {
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]
-limits: [{{name: renderer, max: 12}}, {{name: denoiser, max: 5}}, {{name: solver, max: 3}}]
+limits: [{{name: renderer, max: 12}}, {{name: denoiser, max: 5}}, {{name: solver, max: 3}}, {{name: seat, max: {SEATS}, hosts: true}}]
 shows: [{{name: alpha, subscriptions: [{{allocation: local.general, burst: 1000}}]}}]
 hosts: [{{allocation: local.general, count: 10, first_address: 127.1.0.1, cores: 8, memory: 32 GiB}}]
 jobs:
@@ -49,6 +52,7 @@ jobs:
       - {{name: beauty, range: 1-{frames}, command: sleep 0.5, limits: [renderer], threadable: false}}
       - {{name: denoise, range: 1-{frames}, command: sleep 0.3, limits: [denoiser], threadable: false}}
       - {{name: sim, range: 1-20, command: sleep 0.5, limits: [solver], threadable: false}}
+      - {{name: paint, range: 1-{frames}, command: sleep 0.5, limits: [seat], threadable: false}}
   - {{name: free, show: alpha, layers: [{{name: a, range: 1-150, command: sleep 0.5, threadable: false}}]}}"
             ),
         )
@@ -76,6 +80,11 @@ jobs:
             stage.demand(&format!("`{limit}` is used up and not passed"), most == max, format!("{most} of {max}"));
             seen.push(format!("{limit} {most} of {max}"));
         }
+        let painted = stage.runs_of_layer("two/paint");
+        let (frames, hosts) = (most_at_once(&painted, |_| 1), most_hosts_at_once(&painted));
+        stage.demand("`seat` is used up and not passed", hosts == SEATS, format!("{hosts} of {SEATS} hosts"));
+        stage.demand("frames of a host share its seat", frames > SEATS, format!("{frames} on {hosts} hosts"));
+        seen.push(format!("seat {hosts} of {SEATS} hosts with {frames} frames"));
         let wide = most_at_once(&stage.runs_of("free"), |_| 1);
         stage.demand("free work fills the rest of the hosts", wide >= 50, format!("{wide} at once on 80 cores"));
         let retries = stage.number("SELECT COALESCE(sum(int_retries), 0)::bigint FROM frame").await?;

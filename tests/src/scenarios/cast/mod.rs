@@ -16,11 +16,15 @@ mod pin;
 mod poison;
 mod priority;
 mod prod_env;
+mod release_storm;
 mod saturation;
 mod start_after;
 mod tag_max;
 mod tags_gpu;
 mod upgrade;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use super::{Scenario, Stage};
 
@@ -40,6 +44,7 @@ pub const ALL: &[&dyn Scenario] = &[
     &double_render::DoubleRender,
     &completion_storm::CompletionStorm,
     &deadlock::Deadlock,
+    &release_storm::ReleaseStorm,
     &license::License,
     &oom::Oom,
     &prod_env::ProdEnv,
@@ -67,6 +72,23 @@ fn most_at_once<'a>(
         most = most.max(now);
     }
     most
+}
+
+/// By the hosts' record: the most hosts on which some of the runs went on at once.
+fn most_hosts_at_once(runs: &[crate::farm_sim::Run]) -> i64 {
+    let mut moments: Vec<(u64, i64, Ipv4Addr)> = Vec::new();
+    for run in runs {
+        moments.push((run.started_us, 1, run.host));
+        moments.push((run.end.map_or(u64::MAX, |end| end.at_us), -1, run.host));
+    }
+    moments.sort_unstable();
+    let (mut running, mut most) = (BTreeMap::<Ipv4Addr, i64>::new(), 0);
+    for (_, change, host) in moments {
+        *running.entry(host).or_default() += change;
+        running.retain(|_, runs| *runs > 0);
+        most = most.max(running.len());
+    }
+    most as i64
 }
 
 /// The host's name, as text, of each run of a layer.
