@@ -4,4 +4,4 @@ SELECT p.pk_proc
 FROM unnest($1::text[], $2::text[], $3::int[]) AS u(pk_proc, pk_frame, version)
 JOIN proc p ON p.pk_proc = u.pk_proc AND p.pk_frame = u.pk_frame
 JOIN frame f ON f.pk_frame = p.pk_frame
-WHERE f.str_state = 'RUNNING' AND f.int_version = u.version
+WHERE coalesce(f.str_state, '') = 'RUNNING' AND f.int_version = u.version
