@@ -21,8 +21,8 @@ const RETRIES_MAX: f64 = 0.02;
 /// Jobs whose caps, tags, folders and frames are edited.
 const EDITED: usize = 4;
 
-/// Jobs that nobody edits, so that there is always something to release.
-const STEADY: usize = 4;
+/// Jobs that nobody edits, so that there is always something to release. Many, as on a farm: frames of one layer stop one at a time.
+const STEADY: usize = 16;
 
 #[tonic::async_trait(?Send)]
 impl Scenario for ReleaseStorm {
@@ -113,7 +113,7 @@ async fn ended(stage: &Stage) -> anyhow::Result<u64> {
 
 fn farm(setting: &Setting) -> anyhow::Result<FarmDescription> {
     let hosts = setting.pick(12, 16);
-    let (steady, edited) = setting.pick((900, 150), (5000, 600));
+    let (steady, edited) = setting.pick((150, 100), (900, 500));
     let mut jobs = String::new();
     for (show, count, frames, place) in
         [("alpha", EDITED, edited, "folder: shots, max_cores: 40, "), ("beta", STEADY, steady, "")]
@@ -166,6 +166,6 @@ fn scope(stage: &Stage) -> Scope {
         tags: vec!["a".to_owned(), "b".to_owned()],
         // Few, so that most of the farm goes on.
         hosts: stage.harness.loaded.hosts.keys().take(4).cloned().collect(),
-        frames: stage.setting.pick(150, 600),
+        frames: stage.setting.pick(100, 500),
     }
 }
