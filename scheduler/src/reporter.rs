@@ -84,12 +84,15 @@ impl Reporter {
         if frames > 0 {
             tracing::info!(pool, "Processed {} layers, dispatched {frames} frames in {pool}", report.layers);
         }
+        let [read, plan, book] = report.took;
         tracing::debug!(
             pool,
-            "pass of {pool}: {frames} of {} planned frames booked in {took:?}, {} left waiting, refused: {}",
+            "pass of {pool}: {frames} of {} planned frames booked in {took:?}, {} left waiting, refused: {}; \
+             read in {read:?}, planned in {plan:?}, booked in {book:?}, {} transactions repeated",
             report.planned,
             report.waiting.values().sum::<u64>(),
-            report.refusals
+            report.refusals,
+            report.retries.len()
         );
         if let Some(error) = &report.failed {
             tracing::warn!(pool, "a booking of pool {pool} failed: {}", chain(error));
