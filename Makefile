@@ -1,10 +1,11 @@
 # Every routine of the project. Each target does its own set-up: a fresh machine needs Rust, a C compiler and Python 3.
-.PHONY: help demo test scenarios lint bench clean
+.PHONY: help demo test scenarios chaos lint bench clean
 
 help:
 	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (half a minute after the build)"
 	@echo "make test    all tests"
 	@echo "make scenarios   what must hold whatever Cuebot, users and agents do; LENGTH=short in some seconds each, ONLY=NAME, SEED=, GENERATION=b1 or c"
+	@echo "make chaos   three replicas while everything goes wrong by a seeded schedule; SEED=n repeats one, COUNT=m takes m seeds from there, LENGTH=short in half a minute each"
 	@echo "make lint    formatting and clippy"
 	@echo "make bench   the benchmarks, as ratios against what was measured in the same run (release build)"
 	@echo "make clean   removes everything that was built or fetched"
@@ -21,6 +22,10 @@ test:
 scenarios:
 	cargo build --locked --workspace --bins
 	cargo run --locked --quiet --package cue-scheduler-testbed --bin scenarios -- $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(GENERATION),--generation $(GENERATION)) $(if $(LENGTH),--length $(LENGTH))
+
+chaos:
+	cargo build --locked --workspace --bins
+	cargo run --locked --quiet --package cue-scheduler-testbed --bin chaos -- $(if $(SEED),--seed $(SEED)) $(if $(COUNT),--count $(COUNT)) $(if $(LENGTH),--length $(LENGTH))
 
 lint:
 	cargo fmt --all --check

@@ -3,15 +3,17 @@
 //! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`], [`rqd_agent`]). Simulated: what
 //! Cuebot does to the database ([`cuebot_sim`]), and any number of render hosts ([`farm_sim`]). A farm is put into a database
 //! by the [`loader`] and checked by the [`auditor`], which shares no code with the scheduler. [`harness`] puts them together,
-//! [`scenarios`] lets things happen to them.
+//! [`scenarios`] lets things happen to them, and [`chaos`] everything at once.
 
 pub mod auditor;
 pub mod bench;
+pub mod chaos;
 pub mod cuebot_sim;
 pub mod demo;
 pub mod farm_sim;
 pub mod harness;
 pub mod loader;
+pub mod pg_proxy;
 pub mod postgres;
 pub mod python;
 pub mod rqd_agent;

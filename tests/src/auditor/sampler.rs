@@ -47,6 +47,8 @@ pub struct StartOver {
 pub struct CapRecords {
     /// How many times the farm was looked at.
     pub samples: u64,
+    /// How many looks failed, where that is allowed.
+    pub failed: u64,
     /// Every cap that was in use at a sample, sorted by kind and name.
     pub caps: Vec<CapRecord>,
     /// Starts above a cap, in the order in which they were seen.
@@ -91,9 +93,19 @@ pub struct Sampler {
 impl Sampler {
     /// Looks at the farm at once, then every `interval`, and once more at the end.
     pub fn start(pool: PgPool, interval: Duration) -> Self {
+        Self::watch(pool, interval, false)
+    }
+
+    /// The same while the database comes and goes: a look that fails is counted ([`CapRecords::failed`]) and the next one is compared
+    /// with the one before. Only for runs in which nobody moves caps, since one could be moved and moved back in between.
+    pub fn through_outages(pool: PgPool, interval: Duration) -> Self {
+        Self::watch(pool, interval, true)
+    }
+
+    fn watch(pool: PgPool, interval: Duration, outages: bool) -> Self {
         let stop = CancellationToken::new();
         let (counted, samples) = watch::channel(0);
-        let task = tokio::spawn(watch_farm(pool, interval, stop.clone(), counted));
+        let task = tokio::spawn(watch_farm(pool, interval, outages, stop.clone(), counted));
         Self { task, stop: stop.drop_guard(), samples }
     }
 
@@ -115,6 +127,7 @@ impl Sampler {
 async fn watch_farm(
     pool: PgPool,
     interval: Duration,
+    outages: bool,
     stop: CancellationToken,
     counted: watch::Sender<u64>,
 ) -> Result<CapRecords, sqlx::Error> {
@@ -127,21 +140,37 @@ async fn watch_farm(
             () = stop.cancelled() => true,
             _ = ticks.tick() => false,
         };
-        let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-        let caps = caps(&mut snapshot).await?;
-        for question in [include_str!("queries/hosts.sql"), include_str!("queries/doubles.sql")] {
-            seen.twice(differences(&mut snapshot, question).await?);
+        match look(&pool).await {
+            Ok(Look { caps, twice, sessions }) => {
+                seen.twice(twice);
+                seen.scheduler_sessions.extend(sessions);
+                seen.sample(caps, Instant::now());
+                counted.send_replace(seen.samples);
+            }
+            Err(_) if outages && !last => seen.failed += 1,
+            Err(error) => return Err(error),
         }
-        let sessions: Vec<i32> =
-            sqlx::query_scalar(include_str!("queries/scheduler_sessions.sql")).fetch_all(&mut *snapshot).await?;
-        snapshot.commit().await?;
-        seen.scheduler_sessions.extend(sessions);
-        seen.sample(caps, Instant::now());
-        counted.send_replace(seen.samples);
         if last {
             return Ok(seen.into_records());
         }
     }
+}
+
+/// What one snapshot shows.
+struct Look {
+    caps: Vec<Cap>,
+    twice: Vec<Difference>,
+    sessions: Vec<i32>,
+}
+
+async fn look(pool: &PgPool) -> Result<Look, sqlx::Error> {
+    let mut snapshot = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let caps = caps(&mut snapshot).await?;
+    let mut twice = differences(&mut snapshot, include_str!("queries/hosts.sql")).await?;
+    twice.extend(differences(&mut snapshot, include_str!("queries/doubles.sql")).await?);
+    let sessions = sqlx::query_scalar(include_str!("queries/scheduler_sessions.sql")).fetch_all(&mut *snapshot).await?;
+    snapshot.commit().await?;
+    Ok(Look { caps, twice, sessions })
 }
 
 /// As many are enough to find a fault; one that stays would fill the memory.
@@ -150,6 +179,7 @@ const TWICE_KEPT: usize = 20;
 #[derive(Default)]
 struct Seen {
     samples: u64,
+    failed: u64,
     caps: BTreeMap<Key, CapRecord>,
     /// Every cap at the sample before.
     before: BTreeMap<Key, Before>,
@@ -216,8 +246,8 @@ impl Seen {
     }
 
     fn into_records(self) -> CapRecords {
-        let Self { samples, caps, starts_over, given_twice, scheduler_sessions, .. } = self;
-        CapRecords { samples, caps: caps.into_values().collect(), starts_over, given_twice, scheduler_sessions }
+        let Self { samples, failed, caps, starts_over, given_twice, scheduler_sessions, .. } = self;
+        CapRecords { samples, failed, caps: caps.into_values().collect(), starts_over, given_twice, scheduler_sessions }
     }
 }
 

@@ -46,6 +46,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio::task::AbortHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tonic::Code;
@@ -63,6 +64,13 @@ pub struct CuebotSim {
     /// What does work.
     workers: TaskTracker,
     working: DropGuard,
+    serving: AbortHandle,
+}
+
+/// A stand-in that has crashed. What it had in hand may still end.
+pub struct Crashed {
+    cuebot: Arc<Cuebot>,
+    workers: TaskTracker,
 }
 
 /// A completion that ended a run.
@@ -116,7 +124,7 @@ impl CuebotSim {
         });
         let (feeding, working) = (CancellationToken::new(), CancellationToken::new());
         let (feeders, workers) = (TaskTracker::new(), TaskTracker::new());
-        feeders.spawn(service::serve(cuebot.clone(), listener, feeding.clone()));
+        let serving = feeders.spawn(service::serve(cuebot.clone(), listener, feeding.clone())).abort_handle();
         for worker in work::workers(&cuebot, received, &working) {
             workers.spawn(worker);
         }
@@ -131,7 +139,7 @@ impl CuebotSim {
         feeders.close();
         workers.close();
         let (feeding, working) = (feeding.drop_guard(), working.drop_guard());
-        Ok(Self { cuebot, address, feeders, feeding, workers, working })
+        Ok(Self { cuebot, address, feeders, feeding, workers, working, serving })
     }
 
     /// Where agents report to.
@@ -182,6 +190,13 @@ impl CuebotSim {
         self.cuebot.work.settled().await;
     }
 
+    /// Ends at once and lets go of its address: what is queued is lost, as when its process dies.
+    pub fn crash(self) -> Crashed {
+        // A server that ends in order keeps its address until the last connection is closed.
+        self.serving.abort();
+        Crashed { cuebot: self.cuebot, workers: self.workers }
+    }
+
     /// Takes no more reports, books no more, finishes what is queued, and ends. Frames of own bookings that run stay RUNNING.
     /// Gives the final counts.
     pub async fn shutdown(self) -> CuebotCounts {
@@ -191,6 +206,23 @@ impl CuebotSim {
         drop(self.working);
         self.workers.wait().await;
         self.cuebot.counts.read()
+    }
+}
+
+impl Crashed {
+    /// What it did.
+    pub fn counts(&self) -> CuebotCounts {
+        self.cuebot.counts.read()
+    }
+
+    /// Every completion that ended a run, in the order of its commit.
+    pub fn accepted(&self) -> Vec<AcceptedCompletion> {
+        lock(&self.cuebot.accepted).clone()
+    }
+
+    /// Waits until what it had in hand after a completion has come to its end.
+    pub async fn ended(&self) {
+        self.workers.wait().await;
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use cue_scheduler::store::{Password, Target, Tls};
+use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::{Child, Command};
@@ -52,6 +53,15 @@ pub struct Server {
     process: Child,
     command: Invocation,
     databases: AtomicU32,
+}
+
+/// How a server is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Sessions are ended, and everything is written out.
+    Fast,
+    /// As a power cut would: the next start recovers from the log.
+    Immediate,
 }
 
 /// How the server is started.
@@ -125,8 +135,26 @@ impl Server {
 
     /// Stops the server as a power cut would, and keeps its data for [`Server::start_again`].
     pub async fn cut_off(&mut self) -> anyhow::Result<()> {
+        self.shut_down(Shutdown::Immediate).await
+    }
+
+    /// Stops the server, and keeps its data for [`Server::start_again`].
+    pub async fn shut_down(&mut self, how: Shutdown) -> anyhow::Result<()> {
         std::fs::write(self.command.folder.join(KEPT), "")?;
-        drop(self.process.stdin.take());
+        // Held until the end: the watching shell takes its closing for an order to be immediate.
+        let hold = self.process.stdin.take();
+        let _hold = match how {
+            Shutdown::Immediate => {
+                drop(hold);
+                None
+            }
+            Shutdown::Fast => {
+                let file = std::fs::read_to_string(self.command.folder.join("data/postmaster.pid"))?;
+                let number = file.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw);
+                kill_process(number.context("the server's file has no number of a process")?, Signal::INT)?;
+                hold
+            }
+        };
         let ended = tokio::time::timeout(Duration::from_secs(30), self.process.wait()).await;
         ended.context("PostgreSQL does not end")??;
         Ok(())
@@ -137,6 +165,14 @@ impl Server {
         std::fs::remove_file(self.command.folder.join(KEPT)).context("the server was not cut off")?;
         self.process = self.command.start()?;
         self.wait().await
+    }
+
+    /// Removes a database by its name, with whoever is connected.
+    pub async fn drop_database(&self, name: &str) -> anyhow::Result<()> {
+        let mut admin = PgConnection::connect_with(&options(self.port, "postgres")).await?;
+        sqlx::query(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).execute(&mut admin).await?;
+        admin.close().await?;
+        Ok(())
     }
 
     async fn copy(&self, template: &str) -> anyhow::Result<Database> {

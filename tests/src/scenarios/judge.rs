@@ -99,7 +99,7 @@ fn excused(stage: &Stage, Overlap { first, second }: &Overlap) -> bool {
     [first, second].iter().any(|run| stage.given_up.contains(&run.host))
 }
 
-fn told(Overlap { first, second }: &Overlap) -> String {
+pub(crate) fn told(Overlap { first, second }: &Overlap) -> String {
     format!(
         "frame {} on {} from {} and on {} from {}",
         first.frame_id, first.host, first.started_us, second.host, second.started_us
@@ -108,7 +108,7 @@ fn told(Overlap { first, second }: &Overlap) -> String {
 
 /// Runs of a proc whose completion was accepted before they started, procs that ran twice, and runs of frames that were done and
 /// that nobody sent round again.
-fn late_runs(runs: &[Run], accepted: &[AcceptedCompletion], retried: &[String]) -> Vec<String> {
+pub(crate) fn late_runs(runs: &[Run], accepted: &[AcceptedCompletion], retried: &[String]) -> Vec<String> {
     let mut late = Vec::new();
     let ended: HashMap<&str, SystemTime> = accepted.iter().map(|end| (end.resource.as_str(), end.at)).collect();
     let mut done: HashMap<&str, Vec<SystemTime>> = HashMap::new();
@@ -138,7 +138,7 @@ fn late_runs(runs: &[Run], accepted: &[AcceptedCompletion], retried: &[String]) 
 }
 
 /// Frames that succeeded without a run that ended well. Cuebot's own bookings never reach a host.
-fn ran_never(
+pub(crate) fn ran_never(
     runs: &[Run],
     succeeded: &HashSet<String>,
     accepted: Option<&[AcceptedCompletion]>,
@@ -160,7 +160,7 @@ fn ran_never(
 }
 
 /// How many, and the first few.
-pub(super) fn some(all: &[String]) -> String {
+pub(crate) fn some(all: &[String]) -> String {
     match all.len() {
         0 => "none".to_owned(),
         count => format!("{count}: {}", all.iter().take(3).cloned().collect::<Vec<_>>().join("; ")),

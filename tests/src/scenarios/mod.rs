@@ -11,11 +11,10 @@
 //! threads and networks allow.
 
 mod cast;
-mod cutter;
 mod edits;
-mod judge;
-mod logbook;
-mod parts;
+pub(crate) mod judge;
+pub(crate) mod logbook;
+pub(crate) mod parts;
 mod reasons;
 mod report;
 mod run;

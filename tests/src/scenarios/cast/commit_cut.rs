@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::super::cutter::Cutter;
+use crate::pg_proxy::PgProxy;
 use crate::scenarios::{Parts, Scenario, Setting, Stage};
 
 /// See [`Scenario::demanded`].
@@ -47,15 +47,16 @@ jobs:
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
         stage.cuts_connections = true;
         let target = &mut stage.harness.target;
-        let cutter = Arc::new(Cutter::start(&target.host, target.port, EVERY).await?);
-        (target.host, target.port) = ("127.0.0.1".to_owned(), cutter.port());
-        stage.keep(cutter.clone());
+        let proxy = Arc::new(PgProxy::start(&target.host, target.port).await?);
+        proxy.cut_commits(EVERY);
+        (target.host, target.port) = ("127.0.0.1".to_owned(), proxy.port());
+        stage.keep(proxy.clone());
         stage.start_scheduler("scheduler-1", &[]).await?;
         stage.start_scheduler("scheduler-2", &[]).await?;
         let done = stage.until_done().await;
-        let (unsent, unanswered) = cutter.cuts();
+        let (unsent, unanswered) = proxy.cuts();
         // From here on nothing is cut, so that the farm can come to rest.
-        cutter.relent();
+        proxy.cut_commits(0);
         done?;
         let mut times: BTreeMap<usize, usize> = BTreeMap::new();
         for runs in stage.harness.runs_per_frame().into_values() {

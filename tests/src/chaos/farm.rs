@@ -1,0 +1,189 @@
+//! The farm that faults happen to: several pools, two shows under caps of every kind, and work that lasts until the faults are over.
+
+use std::fmt::Write as _;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use crate::cuebot_sim::{CuebotConfig, Generation, Sweeps};
+use crate::farm_sim::{FarmConfig, HostSet, Manner};
+use crate::harness::HarnessConfig;
+use crate::loader::description::FarmDescription;
+use crate::postgres::free_port;
+use crate::scenarios::Length;
+
+/// Allocations, each a pool.
+pub const ALLOCATIONS: usize = 6;
+
+/// Hosts of each.
+const HOSTS: u32 = 3;
+
+/// Hosts of an allocation that may misbehave at a time. One stays well: an agent that misbehaved is left alone for ten seconds and more,
+/// and its pool's work must be able to end.
+pub const HOSTS_STRUCK_MAX: u32 = HOSTS - 1;
+
+/// Whole cores of a host.
+const CORES: u32 = 4;
+
+/// From a proc's last report to the sweep that takes it for lost: 300 s with Cuebot. It has to be longer than a launch may be late: the
+/// fence of 5 s, and the second by which agents are late here.
+pub const ORPHAN_AFTER: Duration = Duration::from_secs(8);
+
+/// `rqd.call_timeout` of the replicas. A replica that takes a pool over looks at bookings that are so old and 10 s more.
+const CALL_TIMEOUT: &str = "3s";
+
+/// What is drawn beside the schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Manners {
+    /// Whether Cuebot's releases count.
+    pub generation: Generation,
+    /// Which agent hosts behave like.
+    pub agents: Manner,
+}
+
+impl Manners {
+    /// Of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut draw = StdRng::seed_from_u64(seed ^ 0x3a17);
+        Self {
+            generation: if draw.random_bool(0.5) { Generation::B1 } else { Generation::C },
+            agents: if draw.random_bool(0.5) { Manner::Python } else { Manner::Rust },
+        }
+    }
+}
+
+/// A host of an allocation.
+pub fn host(allocation: usize, n: u32) -> Ipv4Addr {
+    Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 1, 0, 1)) + allocation as u32 * HOSTS + n)
+}
+
+/// Everything but replicas.
+pub fn parts(seed: u64, length: Length, manners: Manners) -> anyhow::Result<HarnessConfig> {
+    let port = free_port()?;
+    let count = ALLOCATIONS as u32 * HOSTS;
+    let hosts = HostSet { first: host(0, 0), count, cores: CORES, ..HostSet::default() };
+    Ok(HarnessConfig {
+        farm: FarmDescription { seed, ..FarmDescription::from_yaml(&describe(seed, length)?)? },
+        hosts: FarmConfig {
+            port,
+            hosts: vec![hosts],
+            manner: manners.agents,
+            seed,
+            first_report: Some(Duration::from_millis(200)),
+            report_interval: Some(Duration::from_secs(1)),
+            report_on_events: true,
+            boot_retry: Duration::from_secs(1),
+            cuebot_timeout: Duration::from_secs(3),
+            ..FarmConfig::default()
+        },
+        agent: None,
+        cuebot: CuebotConfig {
+            generation: manners.generation,
+            agent_port: Some(port),
+            kill_grace: Duration::from_secs(20),
+            flag_cache: Duration::from_secs(3),
+            // Not by time: a stopped replica outlasts this age, which 300 s would cover.
+            sweeps: Some(Sweeps {
+                interval: Duration::from_hours(1),
+                orphan_proc_after: ORPHAN_AFTER,
+                orphan_frame_after: ORPHAN_AFTER,
+                ..Sweeps::default()
+            }),
+            ..CuebotConfig::default()
+        },
+        existing: None,
+    })
+}
+
+/// Settings of a replica.
+pub const SETTINGS: [(&str, &str); 8] = [
+    ("OPENSCHEDULER_RQD__CONNECT_TIMEOUT", "2s"),
+    ("OPENSCHEDULER_RQD__CALL_TIMEOUT", CALL_TIMEOUT),
+    ("OPENSCHEDULER_SCHEDULER__DRAIN_TIMEOUT", "4s"),
+    ("OPENSCHEDULER_ACCOUNTING__RECOMPUTE_INTERVAL", "1s"),
+    ("OPENSCHEDULER_HOST_CACHE__MONITORING_INTERVAL", "300ms"),
+    ("OPENSCHEDULER_QUEUE__CLUSTER_RELOAD_INTERVAL", "2s"),
+    // More commits, so that more of them meet a fault.
+    ("OPENSCHEDULER_BOOKING__CHUNK_FRAMES", "10"),
+    ("OPENSCHEDULER_LOGGING__LEVEL", "info,cue_scheduler=debug"),
+];
+
+fn describe(seed: u64, length: Length) -> anyhow::Result<String> {
+    let mut draw = StdRng::seed_from_u64(seed);
+    let times = match length {
+        Length::Short => 1,
+        Length::Full => 15,
+    };
+    let mut yaml = String::from("facilities:\n  - name: local\n    allocations:\n");
+    for at in 0..ALLOCATIONS {
+        writeln!(yaml, "      - {{name: local.a{at}, tag: t{at}, default: {}}}", at == 0)?;
+    }
+    writeln!(yaml, "limits: [{{name: licence, max: {}}}]\nshows:", draw.random_range(6..=10))?;
+    for (show, burst) in [("alpha", 5..=9), ("beta", 3..=6)] {
+        writeln!(yaml, "  - name: {show}\n    subscriptions:")?;
+        for at in 0..ALLOCATIONS {
+            // Half a core is left over at times: caps are exact to the centicore.
+            let half = draw.random_range(0..=1) * 5;
+            writeln!(yaml, "      - {{allocation: local.a{at}, burst: {}.{half}}}", draw.random_range(burst.clone()))?;
+        }
+        if show == "alpha" {
+            writeln!(yaml, "    folders: [{{name: shots, max_cores: {}}}]", draw.random_range(14..=20))?;
+        }
+    }
+    yaml.push_str("hosts:\n");
+    for at in 0..ALLOCATIONS {
+        writeln!(
+            yaml,
+            "  - {{allocation: local.a{at}, count: {HOSTS}, first_address: {}, cores: {CORES}, memory: 32 GiB, manual_tags: [any]}}",
+            host(at, 0)
+        )?;
+    }
+    yaml.push_str("jobs:\n");
+    let mut layer = |name: &str, frames: u32, more: &str| {
+        let seconds = f64::from(draw.random_range(4..=16)) / 10.0;
+        // A frame is not a failure's fault here, and none may die of how often it was interrupted.
+        format!("{{name: {name}, range: 1-{}, command: sleep {seconds}, threadable: false{more}}}", frames * times)
+    };
+    let mut job = |head: &str, layers: &[String]| {
+        writeln!(yaml, "  - {{{head}, max_retries: 1000, layers: [{}]}}", layers.join(", "))
+    };
+    for at in 0..ALLOCATIONS {
+        let show = if at % 2 == 0 { "alpha" } else { "beta" };
+        let work = layer("work", 30, &format!(", tags: [t{at}]"));
+        job(&format!("name: pool-{at}, show: {show}, priority: {}", 10 * at), &[work])?;
+    }
+    let after = ", tags: [any], after: [{kind: LAYER_ON_LAYER, layer: first}]";
+    let shots = [layer("first", 40, ", tags: [any]"), layer("second", 40, after)];
+    job("name: shots-one, show: alpha, folder: shots, max_cores: 10", &shots)?;
+    job("name: shots-two, show: alpha, folder: shots", &[layer("comp", 60, ", tags: [any], limits: [licence]")])?;
+    job("name: wide, show: beta, max_cores: 7", &[layer("sim", 25, ", tags: [t0, t3, any], min_cores: 2")])?;
+    job("name: small, show: beta, priority: 200", &[layer("fx", 40, ", tags: [any]")])?;
+    Ok(yaml)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_says_which_farm_it_is() {
+        let text = |seed| describe(seed, Length::Short).unwrap();
+        assert_eq!(text(3), text(3));
+        assert_ne!(text(3), text(4));
+        for seed in 0..20 {
+            let farm = FarmDescription::from_yaml(&text(seed)).unwrap();
+            assert_eq!(farm.hosts.iter().map(|group| group.count).sum::<u32>(), 18);
+        }
+        let both = (0..20).map(|seed| Manners::of(seed).generation == Generation::C);
+        let of_c = both.filter(|c| *c).count();
+        assert!((1..20).contains(&of_c), "{of_c} of 20");
+    }
+
+    #[test]
+    fn hosts_of_an_allocation_follow_each_other() {
+        assert_eq!(host(0, 0), Ipv4Addr::new(127, 1, 0, 1));
+        assert_eq!(host(5, 2), Ipv4Addr::new(127, 1, 0, 18));
+    }
+}

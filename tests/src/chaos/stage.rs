@@ -1,0 +1,236 @@
+//! The running farm, and how each fault is done to it and healed.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use futures::future::try_join_all;
+use rustix::process::Signal;
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
+
+use super::cuebot::Cuebot;
+use super::farm::{Manners, parts};
+use super::replica::Replica;
+use super::schedule::{Fault, GUESTS, Planned, REPLICAS, struck};
+use crate::farm_sim::Fault as HostFault;
+use crate::harness::Harness;
+use crate::pg_proxy::PgProxy;
+use crate::postgres::Server;
+use crate::scenarios::Length;
+use crate::scenarios::logbook::Logbook;
+
+/// Between two sweeps of Cuebot.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// A replica that wakes may send what it was about to send when it was stopped. After so long it has.
+const AWAKE_AFTER: Duration = Duration::from_secs(1);
+
+/// Everything that runs. Each part is held by one fault at a time.
+pub struct Stage<'a> {
+    server: Mutex<&'a mut Server>,
+    /// PostgreSQL's database and the hosts; Cuebot is beside it.
+    pub harness: Harness,
+    /// Connections of whoever looks on, which nobody else can use up.
+    pub pool: PgPool,
+    /// Cuebot.
+    pub cuebot: Mutex<Cuebot>,
+    /// Gives up a sweep that is going on, for a fault.
+    cuebot_wanted: Notify,
+    /// Those of the start, then guests.
+    pub replicas: Vec<Mutex<Replica>>,
+    /// The way of each to the database.
+    pub proxies: Vec<PgProxy>,
+    logbook: StdMutex<Logbook>,
+    left_with: StdMutex<Vec<i32>>,
+    stopped: AtomicUsize,
+    woken: StdMutex<Option<Instant>>,
+}
+
+impl<'a> Stage<'a> {
+    /// Everything but replicas runs.
+    pub async fn build(
+        server: &'a mut Server,
+        seed: u64,
+        length: Length,
+        manners: Manners,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let parts = parts(seed, length, manners)?;
+        let cuebot_config = parts.cuebot.clone();
+        let mut harness = Harness::start_on(server, parts, folder, |_| {}).await?;
+        let options = (*harness.pool.connect_options()).clone();
+        let pool = PgPoolOptions::new().max_connections(5).connect_with(options).await?;
+        let running = harness.cuebot.take().context("the harness has a stand-in")?;
+        let cuebot = Cuebot::new(running, cuebot_config, harness.pool.clone());
+        let (mut replicas, mut proxies) = (Vec::new(), Vec::new());
+        for n in 0..REPLICAS + GUESTS {
+            let proxy = PgProxy::start(&harness.target.host, harness.target.port).await?;
+            replicas.push(Mutex::new(Replica::new(n, &harness.target, &proxy, harness.hosts.port(), folder)));
+            proxies.push(proxy);
+        }
+        Ok(Self {
+            server: Mutex::new(server),
+            harness,
+            pool,
+            cuebot: Mutex::new(cuebot),
+            cuebot_wanted: Notify::new(),
+            replicas,
+            proxies,
+            logbook: StdMutex::new(Logbook::new(folder)),
+            left_with: StdMutex::default(),
+            stopped: AtomicUsize::new(0),
+            woken: StdMutex::default(),
+        })
+    }
+
+    /// Starts the replicas of the start, and waits until they can work.
+    pub async fn start_replicas(&self) -> anyhow::Result<()> {
+        for replica in &self.replicas[..REPLICAS] {
+            replica.lock().await.start()?;
+        }
+        for replica in &self.replicas[..REPLICAS] {
+            replica.lock().await.process()?.ready().await?;
+        }
+        Ok(())
+    }
+
+    /// Does a fault at its time, and heals it at its time.
+    pub async fn carry_out(&self, planned: &Planned, began: Instant) -> anyhow::Result<()> {
+        let Planned { at, lasts, fault } = planned;
+        tokio::time::sleep_until(began + *at).await;
+        self.note(format_args!("begins: {fault}"));
+        self.begin(fault).await.with_context(|| fault.to_string())?;
+        tokio::time::sleep_until(began + *at + *lasts).await;
+        self.heal(fault).await.with_context(|| format!("healing: {fault}"))?;
+        self.note(format_args!("healed: {fault}"));
+        Ok(())
+    }
+
+    async fn begin(&self, fault: &Fault) -> anyhow::Result<()> {
+        match fault {
+            Fault::Kill(at) => self.replicas[*at].lock().await.kill().await?,
+            Fault::Stop(at) => {
+                self.stopped.fetch_add(1, Ordering::SeqCst);
+                self.replicas[*at].lock().await.signal(Signal::STOP)?;
+            }
+            Fault::Terminate(at) => self.leave(*at).await?,
+            Fault::Join(at) => self.replicas[*at].lock().await.start()?,
+            Fault::Restart(how) => self.server.lock().await.shut_down(*how).await?,
+            Fault::EndSessions => self.end_sessions().await,
+            Fault::Delay(at, by) => self.proxies[*at].delay_answers(*by),
+            Fault::CutCommits(at, every) => self.proxies[*at].cut_commits(*every),
+            Fault::Hosts(allocation, count, fault) => {
+                self.harness.hosts.set_fault(struck(*allocation, *count), *fault).await?;
+            }
+            Fault::CuebotDies => {
+                self.cuebot_wanted.notify_waiters();
+                self.cuebot.lock().await.crash();
+            }
+            Fault::CuebotRefuses => self.refuse(true).await,
+        }
+        Ok(())
+    }
+
+    async fn heal(&self, fault: &Fault) -> anyhow::Result<()> {
+        match fault {
+            Fault::Kill(at) | Fault::Terminate(at) => self.replicas[*at].lock().await.start()?,
+            Fault::Stop(at) => {
+                self.replicas[*at].lock().await.signal(Signal::CONT)?;
+                *lock(&self.woken) = Some(Instant::now());
+                self.stopped.fetch_sub(1, Ordering::SeqCst);
+            }
+            Fault::Join(at) => self.leave(*at).await?,
+            Fault::Restart(_) => self.server.lock().await.start_again().await?,
+            Fault::EndSessions => {}
+            Fault::Delay(at, _) => self.proxies[*at].delay_answers(Duration::ZERO),
+            Fault::CutCommits(at, _) => self.proxies[*at].cut_commits(0),
+            Fault::Hosts(allocation, count, _) => {
+                self.harness.hosts.set_fault(struck(*allocation, *count), HostFault::Healthy).await?;
+            }
+            Fault::CuebotDies => self.cuebot.lock().await.start().await?,
+            Fault::CuebotRefuses => self.refuse(false).await,
+        }
+        Ok(())
+    }
+
+    async fn refuse(&self, refuse: bool) {
+        self.cuebot_wanted.notify_waiters();
+        self.cuebot.lock().await.refuse(refuse);
+    }
+
+    async fn leave(&self, at: usize) -> anyhow::Result<()> {
+        let code = self.replicas[at].lock().await.terminate().await?;
+        lock(&self.left_with).extend(code);
+        Ok(())
+    }
+
+    async fn end_sessions(&self) {
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                   WHERE datname = current_database() AND application_name LIKE 'cue-scheduler/%'";
+        match sqlx::query_scalar::<_, i64>(sql).fetch_one(&self.pool).await {
+            Ok(ended) => self.note(format_args!("{ended} sessions are ended")),
+            // The database may be away, and the sessions with it.
+            Err(error) => self.note(format_args!("no session is ended: {error}")),
+        }
+    }
+
+    /// Lets Cuebot sweep, for ever. Its ages are shortened from minutes to seconds, so it sweeps only while no replica stands still:
+    /// one that was stopped between its last look at the clock and the send is the gap that the launch protocol names.
+    pub async fn sweep(&self) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            let awake = self.stopped.load(Ordering::SeqCst) == 0
+                && lock(&self.woken).is_none_or(|woken| woken.elapsed() > AWAKE_AFTER);
+            if awake {
+                let cuebot = self.cuebot.lock().await;
+                tokio::select! {
+                    () = self.cuebot_wanted.notified() => {}
+                    () = cuebot.sweep() => {}
+                }
+            }
+        }
+    }
+
+    /// Exit codes of replicas that were told to leave, by a fault.
+    pub fn left_with(&self) -> Vec<i32> {
+        lock(&self.left_with).clone()
+    }
+
+    /// Stops all replicas, whatever state they are in; their exit codes.
+    pub async fn stop_replicas(&self) -> anyhow::Result<Vec<i32>> {
+        let stops = self.replicas.iter().map(async |replica| {
+            let mut replica = replica.lock().await;
+            replica.wake();
+            replica.terminate().await
+        });
+        let codes: Vec<Option<i32>> = try_join_all(stops).await?;
+        Ok(codes.into_iter().flatten().collect())
+    }
+
+    /// Ends what is left, in order, and removes the database.
+    pub async fn end(self) -> anyhow::Result<()> {
+        let Self { server, harness, pool, cuebot, logbook, .. } = self;
+        logbook.into_inner().unwrap_or_else(PoisonError::into_inner).save()?;
+        harness.hosts.shutdown().await;
+        cuebot.into_inner().shutdown().await;
+        pool.close().await;
+        harness.pool.close().await;
+        server.into_inner().drop_database(&harness.target.database).await
+    }
+
+    /// Notes what was done now.
+    pub fn note(&self, what: impl Display) {
+        lock(&self.logbook).note(&what.to_string());
+    }
+}
+
+/// A lock that only guards assignments; a panic elsewhere leaves what it guards whole.
+fn lock<T>(mutex: &StdMutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
