@@ -117,6 +117,27 @@ async fn counters_that_are_too_high_come_down_also_those_of_finished_jobs() {
 }
 
 #[tokio::test]
+async fn a_job_that_ends_while_its_layer_is_set_right_stays_in_sight_until_it_is() {
+    let farm = Farm::new().await;
+    let mut accounting = Accounting::default();
+    accounting.reconcile(&farm.store).await.unwrap();
+    // Two procs of one layer are released, and their counters left alone; the second one when the layer's turn is over, for
+    // which the layer's old sum stands here. With it the job ends.
+    farm.execute("DELETE FROM proc WHERE pk_job = (SELECT pk_job FROM job WHERE str_name = 'two')").await;
+    farm.execute("UPDATE job SET str_state = 'FINISHED' WHERE str_name = 'two'").await;
+    farm.execute(
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.int_cores := 150; RETURN NEW; END $$;
+         CREATE TRIGGER late BEFORE UPDATE ON layer_resource FOR EACH ROW EXECUTE FUNCTION late()",
+    )
+    .await;
+    accounting.reconcile(&farm.store).await.unwrap();
+    assert!(farm.wrong().await.contains("layer_resource cores of two/a"), "{:?}", farm.wrong().await);
+    farm.execute("DROP TRIGGER late ON layer_resource").await;
+    accounting.reconcile(&farm.store).await.unwrap();
+    assert_eq!(farm.wrong().await, BTreeSet::new());
+}
+
+#[tokio::test]
 async fn use_above_a_cap_that_was_lowered_is_written_and_the_cap_stays_what_the_user_made_it() {
     let farm = Farm::new().await;
     farm.execute("UPDATE subscription SET int_burst = 100; UPDATE job_resource SET int_max_cores = -1, int_max_gpus = 0; UPDATE folder_resource SET int_max_cores = 0, int_max_gpus = 1").await;

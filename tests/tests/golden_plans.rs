@@ -185,6 +185,7 @@ const GOLDEN: [(&str, &[&str], &[&str]); 27] = [
         &["ARRAY['point-1-1']"],
         &["c_point_pk", "~point", "i_job_pk_dept", "i_job_pkshow", "~job", "i_proc_pkjob", "~proc"],
     ),
+    ("accounting/jobs_with_wrong_layers", &[JOBS], &["i_proc_pkjob", "i_layer_resource_pk_job"]),
 ];
 
 const FACILITY: &str = "'facility-1'";

@@ -8,7 +8,8 @@
 //! [`Accounting::reconcile`] finds rows that differ in one snapshot, locks some of them, sums their procs in a *new* statement, and writes
 //! what is still different. Whoever changes procs and counters meanwhile has either committed both before the sum began, or
 //! waits for the lock and then adds to what was written: there is no third case, so what is written is exact. One table a
-//! transaction, its rows sorted as everybody sorts them: no cycle of waits can run through here.
+//! transaction, its rows sorted as everybody sorts them: no cycle of waits can run through here. A job's own row keeps it in sight
+//! until its layers are right.
 //!
 //! The Cuebot that leaves counters alone announces its releases instead. [`listen()`] hears them, where they are sent, and what
 //! they name is set right within a second or two; nothing rests on that either.
@@ -23,7 +24,7 @@ use std::time::{Duration, Instant};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::accounting::CounterTable;
+use crate::store::accounting::{CounterTable, CountersTx};
 use crate::store::booking::CounterColumns;
 use crate::store::retry::pause;
 use crate::store::{Store, StoreError};
@@ -191,12 +192,25 @@ async fn correct(store: &Store, table: CounterTable, keys: &[String]) -> Result<
     }
 }
 
+/// A job that has ended is found by what its own row still counts, so its row must not become zero before its layers are right: a
+/// proc that was released between the layers' turn and the job's would stay in its layer for good. Such a job has its turn the next
+/// time.
+async fn keep_in_sight(tx: &mut CountersTx, corrections: &mut Vec<Correction>) -> Result<(), StoreError> {
+    let to_zero: Vec<&str> = corrections.iter().filter(|one| one.is == (0, 0)).map(|one| one.key.as_str()).collect();
+    if to_zero.is_empty() {
+        return Ok(());
+    }
+    let waiting: HashSet<String> = tx.jobs_with_wrong_layers(&to_zero).await?.into_iter().collect();
+    corrections.retain(|one| one.is != (0, 0) || !waiting.contains(&one.key));
+    Ok(())
+}
+
 async fn correct_once(store: &Store, table: CounterTable, keys: &[&str]) -> Result<Vec<Correction>, StoreError> {
     let mut tx = store.begin_counters(table).await?;
     let counters = tx.lock(keys).await?;
     let sums: HashMap<String, (i64, i64)> =
         tx.booked(keys).await?.into_iter().map(|row| (row.key, (row.cores, row.gpus))).collect();
-    let corrections: Vec<Correction> = counters
+    let mut corrections: Vec<Correction> = counters
         .into_iter()
         .map(|row| {
             let is = sums.get(&row.key).copied().unwrap_or_default();
@@ -204,6 +218,9 @@ async fn correct_once(store: &Store, table: CounterTable, keys: &[&str]) -> Resu
         })
         .filter(|correction| correction.was != correction.is)
         .collect();
+    if table == CounterTable::Job {
+        keep_in_sight(&mut tx, &mut corrections).await?;
+    }
     if corrections.is_empty() {
         tx.roll_back().await?;
         return Ok(corrections);

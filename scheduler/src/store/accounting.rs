@@ -138,6 +138,15 @@ impl CountersTx {
         self.read(statement, keys, "summing procs under a lock").await
     }
 
+    /// Of these jobs those with a layer whose counter is not what its procs hold now. To be asked after [`Self::booked`].
+    pub async fn jobs_with_wrong_layers(&mut self, jobs: &[&str]) -> Result<Vec<String>, StoreError> {
+        sqlx::query_scalar(sql!("accounting/jobs_with_wrong_layers"))
+            .bind(jobs)
+            .fetch_all(&mut *self.tx)
+            .await
+            .map_err(StoreError::during("comparing layers with procs under a lock"))
+    }
+
     async fn read(
         &mut self,
         statement: &'static str,

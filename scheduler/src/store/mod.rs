@@ -166,5 +166,6 @@ pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
         "accounting/booked_by_subscription",
         "accounting/booked_by_layer",
         "accounting/booked_by_point",
+        "accounting/jobs_with_wrong_layers",
     ]
 }
