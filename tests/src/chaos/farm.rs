@@ -151,15 +151,15 @@ fn describe(seed: u64, length: Length) -> anyhow::Result<String> {
     };
     for at in 0..ALLOCATIONS {
         let show = if at % 2 == 0 { "alpha" } else { "beta" };
-        let work = layer("work", 30, &format!(", tags: [t{at}]"));
+        let work = layer("work", 24, &format!(", tags: [t{at}]"));
         job(&format!("name: pool-{at}, show: {show}, priority: {}", 10 * at), &[work])?;
     }
     let after = ", tags: [any], after: [{kind: LAYER_ON_LAYER, layer: first}]";
-    let shots = [layer("first", 40, ", tags: [any]"), layer("second", 40, after)];
+    let shots = [layer("first", 30, ", tags: [any]"), layer("second", 25, after)];
     job("name: shots-one, show: alpha, folder: shots, max_cores: 10", &shots)?;
-    job("name: shots-two, show: alpha, folder: shots", &[layer("comp", 60, ", tags: [any], limits: [licence]")])?;
-    job("name: wide, show: beta, max_cores: 7", &[layer("sim", 25, ", tags: [t0, t3, any], min_cores: 2")])?;
-    job("name: small, show: beta, priority: 200", &[layer("fx", 40, ", tags: [any]")])?;
+    job("name: shots-two, show: alpha, folder: shots", &[layer("comp", 40, ", tags: [any], limits: [licence]")])?;
+    job("name: wide, show: beta, max_cores: 7", &[layer("sim", 18, ", tags: [t0, t3, any], min_cores: 2")])?;
+    job("name: small, show: beta, priority: 200", &[layer("fx", 30, ", tags: [any]")])?;
     Ok(yaml)
 }
 

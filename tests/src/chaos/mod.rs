@@ -46,10 +46,12 @@ pub use report::Report;
 pub use schedule::{Fault, Planned, Schedule};
 
 /// Seeds that have failed once. They come first.
-pub const REGRESSIONS: [u64; 0] = [];
+///
+/// 7: a job that ended between the turn of its layers and its own was forgotten by the comparison of counters.
+pub const REGRESSIONS: [u64; 1] = [7];
 
-/// How often caps and hosts are looked at.
-const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+/// How often caps and hosts are looked at. No frame is shorter than four times that.
+const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 
 /// How long counters may take to come right at rest: several rounds of the comparison that replicas make every second.
 const RECONCILED_WITHIN: Duration = Duration::from_secs(20);
@@ -107,7 +109,7 @@ pub async fn run(
     let cuebot = stage.cuebot.lock().await.counts().iter().map(ToString::to_string).collect();
     stage.end().await?;
     let pass = details.iter().all(|check| check.pass);
-    if pass && std::env::var_os("CHAOS_KEEP").is_none() {
+    if pass {
         // Nobody looks at the logs of what went well, and nothing depends on their being gone.
         let _ = std::fs::remove_dir_all(&folder);
     }
