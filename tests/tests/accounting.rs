@@ -168,23 +168,6 @@ async fn a_show_that_was_just_given_back_is_still_kept_right() {
 }
 
 #[tokio::test]
-async fn a_layer_is_set_right_also_where_its_job_has_ended_and_counts_nothing_any_more() {
-    let farm = Farm::new().await;
-    let mut accounting = Accounting::default();
-    accounting.reconcile(&farm.store).await.unwrap();
-    // The last release came between the moments at which the layer and the job were set right.
-    farm.execute(
-        "DELETE FROM proc WHERE pk_job IN (SELECT pk_job FROM job WHERE str_state = 'PENDING');
-         UPDATE job_resource SET int_cores = 0, int_gpus = 0;
-         UPDATE job SET str_state = 'FINISHED';",
-    )
-    .await;
-    assert!(farm.wrong().await.iter().any(|what| what.starts_with("layer_resource")));
-    accounting.reconcile(&farm.store).await.unwrap();
-    assert_eq!(farm.wrong().await, BTreeSet::new());
-}
-
-#[tokio::test]
 async fn a_row_that_somebody_holds_is_an_error_and_is_right_the_next_time() {
     let farm = Farm::new().await;
     let mut other = farm.pool.begin().await.unwrap();

@@ -159,10 +159,9 @@ const GOLDEN: [(&str, &[&str], &[&str]); 27] = [
     ("undo/lock_frames", &[FRAMES, "ARRAY[1, 1]", "ARRAY['p', 'q']"], &["c_frame_pk", "c_proc_pk", "c_proc_uk"]),
     ("undo/delete_procs", &["ARRAY['p', 'q']", FRAMES], &["c_proc_pk", "c_proc_uk"]),
     ("undo/clear_frames", &[FRAMES, "ARRAY[1, 1]"], &["c_frame_pk", "c_proc_uk"]),
-    ("accounting/unfinished_jobs", &[SHOWS], &["i_job_active_pkjob", "i_job_pkshow", "i_job_str_state", "~job"]),
     (
         "accounting/differences",
-        &[SHOWS, JOBS],
+        &[SHOWS],
         &[
             "i_proc_pkshow",
             "~proc",

@@ -35,8 +35,7 @@ pub use listener::listen;
 pub use notice::Released;
 
 /// How long the counters of a show are kept right after it left our hands: Cuebots remember the flag for 30 s, and until
-/// then release its procs as if it were managed. As long a job is looked at that has ended: a release or two of it may be under way,
-/// and once its own counter is right, nothing else shows that one of its layers is not.
+/// then release its procs as if it were managed.
 const AFTERCARE: Duration = Duration::from_mins(1);
 
 /// Rows of one transaction. A booking of the same show waits for as long as its sums take.
@@ -108,13 +107,10 @@ pub async fn run(store: Store, period: Duration, dirty: &Dirty, observer: &dyn O
     }
 }
 
-/// What is kept right.
+/// The shows that are kept right, with when each was last seen managed.
 #[derive(Debug, Default)]
 pub struct Accounting {
-    /// Shows, with when each was last seen managed.
     shows: HashMap<String, Instant>,
-    /// Their jobs, with when each was last seen unfinished.
-    jobs: HashMap<String, Instant>,
 }
 
 impl Accounting {
@@ -129,14 +125,7 @@ impl Accounting {
         if shows.is_empty() {
             return Ok(Vec::new());
         }
-        for job in store.unfinished_jobs(&shows).await? {
-            self.jobs.insert(job, now);
-        }
-        let jobs: Vec<&str> = self.jobs.keys().map(String::as_str).collect();
-        let differing = store.differing_counters(&shows, &jobs).await?;
-        // Only now, so that each that has ended was compared once since, however long ago the reconcile before was.
-        self.jobs.retain(|_, seen| now.duration_since(*seen) < AFTERCARE);
-        set_right(store, differing).await
+        set_right(store, store.differing_counters(&shows).await?).await
     }
 
     /// Sets right what released procs counted in; answers what it changed. Shows that were not managed at the last reconcile are

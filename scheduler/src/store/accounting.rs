@@ -56,25 +56,10 @@ impl Store {
             .map_err(StoreError::during("reading which shows are managed"))
     }
 
-    /// The ids of the jobs of these shows that have not ended.
-    pub async fn unfinished_jobs(&self, shows: &[&str]) -> Result<Vec<String>, StoreError> {
-        sqlx::query_scalar(sql!("accounting/unfinished_jobs"))
-            .bind(shows)
-            .fetch_all(&self.pool)
-            .await
-            .map_err(StoreError::during("reading which jobs have not ended"))
-    }
-
-    /// The rows whose counters differ from the sums of their procs, for these shows: of jobs those that are given, and whichever
-    /// hold or count something.
-    pub async fn differing_counters(
-        &self,
-        shows: &[&str],
-        jobs: &[&str],
-    ) -> Result<Vec<(CounterTable, String)>, StoreError> {
+    /// The rows whose counters differ from the sums of their procs, for these shows.
+    pub async fn differing_counters(&self, shows: &[&str]) -> Result<Vec<(CounterTable, String)>, StoreError> {
         let rows = sqlx::query_as(sql!("accounting/differences"))
             .bind(shows)
-            .bind(jobs)
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("comparing counters with procs"))?;

@@ -161,7 +161,6 @@ pub fn hot_statements() -> Vec<(&'static str, &'static str)> {
         "undo/lock_frames",
         "undo/delete_procs",
         "undo/clear_frames",
-        "accounting/unfinished_jobs",
         "accounting/differences",
         "accounting/booked_by_subscription",
         "accounting/booked_by_layer",

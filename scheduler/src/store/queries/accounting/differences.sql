@@ -1,8 +1,8 @@
 -- The rows of the five counter tables that differ from the sums of their procs, in one snapshot. Takes no locks; what it finds
 -- is summed again under the row's lock before anything is written. Procs without a frame hold what they hold, so they
--- count. Local procs count in layers only. Jobs are looked at that have not ended or ended lately, which are given, and those that
--- still hold or count something, so the cost follows the work and not the history; they are given on as an array, which keeps
--- PostgreSQL from reading the tables whole. Called once a reconcile. $1 show ids, $2 job ids.
+-- count. Local procs count in layers only. Of finished jobs only those are looked at that still hold or count something, so
+-- the cost follows the work and not the history; they are given as an array, which keeps PostgreSQL from reading the tables
+-- whole. Called once a reconcile. $1 show ids.
 WITH held AS MATERIALIZED (
     SELECT p.pk_show, p.pk_job, p.pk_layer, h.pk_alloc, p.b_local,
            p.int_cores_reserved AS cores, p.int_gpus_reserved AS gpus
@@ -10,7 +10,7 @@ WITH held AS MATERIALIZED (
     WHERE p.pk_show = ANY($1)
 ), jobs AS MATERIALIZED (
     SELECT j.pk_job, j.pk_show, j.pk_folder, j.pk_dept
-    FROM job j WHERE j.pk_job = ANY($2)
+    FROM job j WHERE j.pk_show = ANY($1) AND j.str_state <> 'FINISHED'
     UNION
     SELECT j.pk_job, j.pk_show, j.pk_folder, j.pk_dept
     FROM job_resource jr JOIN job j ON j.pk_job = jr.pk_job
