@@ -1,14 +1,15 @@
 //! What a scenario is made of.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::Setting;
 use crate::cuebot_sim::CuebotConfig;
 use crate::farm_sim::{FarmConfig, HostSet};
 use crate::loader::Loaded;
-use crate::loader::description::{FarmDescription, HostGroup};
+use crate::loader::description::{AllocationDescription, FarmDescription, HostGroup, SubscriptionDescription};
 use crate::postgres::free_port;
 
 /// The parts, before anything runs.
@@ -65,6 +66,13 @@ impl Parts {
         Self::new(setting, farm)
     }
 
+    /// The same with the hosts of the only allocation shared out to two with the same tag, to which these shows have the same right. A
+    /// pool belongs to one scheduler, so only then two of them write the rows of one job, folder or limit.
+    pub fn in_two_pools(setting: &Setting, shows: &[&str], yaml: &str) -> anyhow::Result<Self> {
+        let farm = FarmDescription { seed: setting.seed, ..FarmDescription::from_yaml(yaml)? };
+        Self::new(setting, two_pools(farm, shows)?)
+    }
+
     /// One scheduler only.
     pub fn with_one_scheduler(self) -> Self {
         Self { schedulers: 1, ..self }
@@ -75,6 +83,39 @@ impl Parts {
         self.variables.push((name, value.into()));
         self
     }
+}
+
+/// See [`Parts::in_two_pools`]. Of every group of hosts one half goes to the second pool.
+pub(super) fn two_pools(mut farm: FarmDescription, shows: &[&str]) -> anyhow::Result<FarmDescription> {
+    let [facility] = &mut farm.facilities[..] else { bail!("a farm of one facility is cut into pools") };
+    let [first] = &facility.allocations[..] else { bail!("a farm of one allocation is cut into pools") };
+    let second = AllocationDescription {
+        name: format!("{}2", first.name),
+        tag: Some(first.tag.clone().unwrap_or_else(|| first.name.clone())),
+        default: false,
+    };
+    for show in farm.shows.iter_mut().filter(|show| shows.contains(&show.name.as_str())) {
+        let same = show
+            .subscriptions
+            .iter()
+            .map(|one| SubscriptionDescription { allocation: second.name.clone(), ..one.clone() });
+        show.subscriptions.extend(same.collect::<Vec<_>>());
+    }
+    let halves = farm.hosts.iter_mut().map(|group| {
+        let stay = group.count.div_ceil(2);
+        let half = HostGroup {
+            allocation: second.name.clone(),
+            count: group.count - stay,
+            first_address: group.first_address.map(|first| Ipv4Addr::from_bits(first.to_bits() + stay)),
+            ..group.clone()
+        };
+        group.count = stay;
+        half
+    });
+    let halves: Vec<HostGroup> = halves.collect();
+    farm.hosts.extend(halves);
+    facility.allocations.push(second);
+    Ok(farm)
 }
 
 /// The simulated hosts of a group.
@@ -148,6 +189,25 @@ pub(super) fn without_prefix(loaded: Loaded, prefix: &str) -> Loaded {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_farm_in_two_pools_has_the_same_hosts_and_rights_to_both() {
+        let farm = FarmDescription::from_yaml(
+            "
+facilities: [{name: f, allocations: [{name: f.a, tag: t}]}]
+shows: [{name: s, subscriptions: [{allocation: f.a, burst: 7}]}, {name: o, subscriptions: [{allocation: f.a, burst: 7}]}]
+hosts: [{allocation: f.a, count: 5, first_address: 127.1.0.1}]",
+        )
+        .unwrap();
+        let cut = two_pools(farm, &["s"]).unwrap();
+        let hosts: Vec<_> =
+            cut.hosts.iter().map(|group| (&*group.allocation, group.count, group.first_address)).collect();
+        let address = |last| Some(Ipv4Addr::new(127, 1, 0, last));
+        assert_eq!(hosts, [("f.a", 3, address(1)), ("f.a2", 2, address(4))]);
+        let rights: Vec<_> = cut.shows.iter().map(|show| show.subscriptions.len()).collect();
+        assert_eq!(rights, [2, 1]);
+        assert_eq!(cut.facilities[0].allocations[1].tag.as_deref(), Some("t"));
+    }
 
     #[test]
     fn a_prefixed_farm_is_the_same_farm_under_other_names() {

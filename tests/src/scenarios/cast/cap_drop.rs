@@ -63,8 +63,9 @@ impl Scenario for CapDrop {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(70, 400);
-        Parts::from_yaml(
+        Parts::in_two_pools(
             setting,
+            &["alpha"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

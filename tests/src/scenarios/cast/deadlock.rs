@@ -22,8 +22,9 @@ impl Scenario for Deadlock {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(400, 3000);
-        let mut parts = Parts::from_yaml(
+        let mut parts = Parts::in_two_pools(
             setting,
+            &["alpha", "legacy"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

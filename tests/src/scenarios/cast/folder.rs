@@ -20,8 +20,9 @@ impl Scenario for Folder {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(90, 700);
-        Parts::from_yaml(
+        Parts::in_two_pools(
             setting,
+            &["alpha"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

@@ -30,8 +30,9 @@ impl Scenario for License {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(40, 300);
-        Parts::from_yaml(
+        Parts::in_two_pools(
             setting,
+            &["alpha"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

@@ -21,8 +21,9 @@ impl Scenario for Limit {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(150, 1500);
-        Parts::from_yaml(
+        Parts::in_two_pools(
             setting,
+            &["alpha", "beta"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

@@ -28,8 +28,9 @@ impl Scenario for Migrate {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(500, 3000);
-        let mut parts = Parts::from_yaml(
+        let mut parts = Parts::in_two_pools(
             setting,
+            &["alpha", "beta"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

@@ -10,6 +10,7 @@ use super::most_at_once;
 use crate::farm_sim::{Outcome, Run};
 use crate::loader::amount::{Cores, Memory};
 use crate::loader::description::{FarmDescription, JobDescription, LayerDescription};
+use crate::scenarios::parts::two_pools;
 use crate::scenarios::{Parts, Scenario, Setting, Stage};
 
 /// See [`Scenario::demanded`].
@@ -48,7 +49,7 @@ hosts: [{{allocation: local.general, count: {HOSTS}, first_address: 127.1.0.1, c
         ))?;
         farm.seed = setting.seed;
         farm.jobs = (0..layers / 10).map(|n| job(n, frames)).collect();
-        let mut parts = Parts::new(setting, farm)?;
+        let mut parts = Parts::new(setting, two_pools(farm, &["alpha"])?)?;
         parts.hosts.script = Some(Arc::new(outcome));
         Ok(parts)
     }

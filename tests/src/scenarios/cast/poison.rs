@@ -24,8 +24,9 @@ impl Scenario for Poison {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(320, 1200);
-        let mut parts = Parts::from_yaml(
+        let mut parts = Parts::in_two_pools(
             setting,
+            &["alpha"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]

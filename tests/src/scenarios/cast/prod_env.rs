@@ -9,6 +9,7 @@ use crate::loader::description::{
 };
 use crate::loader::seeded::Draws;
 use crate::scenarios::edits::{Edit, Editor, Scope};
+use crate::scenarios::parts::two_pools;
 use crate::scenarios::{Parts, Scenario, Setting, Stage};
 
 /// See [`Scenario::demanded`].
@@ -30,7 +31,7 @@ impl Scenario for ProdEnv {
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
-        let mut parts = Parts::new(setting, farm(setting)?)?;
+        let mut parts = Parts::new(setting, two_pools(farm(setting)?, &SHOWS)?)?;
         parts.hosts.failures = 0.03;
         parts.cuebot.legacy = Some(LegacyBooking {
             bookers: 1,

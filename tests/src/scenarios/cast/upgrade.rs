@@ -21,8 +21,9 @@ impl Scenario for Upgrade {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(150, 900);
-        Parts::from_yaml(
+        Parts::in_two_pools(
             setting,
+            &["alpha"],
             &format!(
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]
