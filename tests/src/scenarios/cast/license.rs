@@ -38,7 +38,7 @@ impl Scenario for License {
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]
 limits: [{{name: renderer, max: 12}}, {{name: denoiser, max: 5}}, {{name: solver, max: 3}}, {{name: seat, max: {SEATS}, hosts: true}}]
 shows: [{{name: alpha, subscriptions: [{{allocation: local.general, burst: 1000}}]}}]
-hosts: [{{allocation: local.general, count: 10, first_address: 127.1.0.1, cores: 8, memory: 32 GiB}}]
+hosts: [{{allocation: local.general, count: 12, first_address: 127.1.0.1, cores: 8, memory: 32 GiB}}]
 jobs:
   - name: one
     show: alpha
@@ -87,7 +87,7 @@ jobs:
         stage.demand("frames of a host share its seat", frames > SEATS, format!("{frames} on {hosts} hosts"));
         seen.push(format!("seat {hosts} of {SEATS} hosts with {frames} frames"));
         let wide = most_at_once(&stage.runs_of("free"), |_| 1);
-        stage.demand("free work fills the rest of the hosts", wide >= 50, format!("{wide} at once on 80 cores"));
+        stage.demand("free work fills the rest of the hosts", wide >= 50, format!("{wide} at once on 96 cores"));
         let retries = stage.number("SELECT COALESCE(sum(int_retries), 0)::bigint FROM frame").await?;
         stage.demand("no refusal costs a retry", retries == 0, format!("{retries} retries"));
         stage.see(format!("{}; free work {wide} at once", seen.join(", ")));

@@ -66,7 +66,7 @@ jobs:
             }
             for job in [our_job, cuebots_job] {
                 let before = done(stage, job).await?;
-                let wanted = stage.setting.pick(40, 300);
+                let wanted = stage.setting.pick(30, 300);
                 stage
                     .until(&format!("{wanted} frames of job {job} are done in turn {turn}"), async |stage| {
                         Ok(done(stage, job).await? >= before + wanted)

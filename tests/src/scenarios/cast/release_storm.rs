@@ -49,7 +49,7 @@ impl Scenario for ReleaseStorm {
 
     async fn play(&self, stage: &mut Stage) -> anyhow::Result<()> {
         stage.no_deadlock_at_all = true;
-        let lasts = stage.setting.pick(Duration::from_secs(10), Duration::from_mins(1));
+        let lasts = stage.setting.pick(Duration::from_secs(8), Duration::from_mins(1));
         let scope = scope(stage);
         let mut draws = Draws::new(stage.setting.seed);
         let mut editor = Editor::default();

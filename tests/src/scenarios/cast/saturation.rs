@@ -68,7 +68,7 @@ shows: [{{name: alpha, subscriptions: [{}]}}]",
             let now = booked(stage).await?;
             same = if now == before { same + 1 } else { 0 };
             before = now;
-            stage.linger(std::time::Duration::from_secs(2)).await;
+            stage.linger(std::time::Duration::from_secs(1)).await;
         }
         let allowed = BURST * ALLOCATIONS.len() as i64;
         stage.demand(

@@ -33,7 +33,7 @@ impl Scenario for TagMax {
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
-        let frames = setting.pick(4, 42);
+        let frames = setting.pick(3, 42);
         let mut draws = Draws::new(setting.seed);
         let mut farm = FarmDescription::from_yaml(
             "

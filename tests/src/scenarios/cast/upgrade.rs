@@ -20,7 +20,7 @@ impl Scenario for Upgrade {
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
-        let frames = setting.pick(150, 900);
+        let frames = setting.pick(100, 900);
         Parts::in_two_pools(
             setting,
             &["alpha"],
