@@ -27,8 +27,8 @@ impl Scenario for Depends {
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
         let frames = setting.pick(40, 250);
-        // So that some of the first layer wait for others of it: what waits for the whole layer has time to begin too early.
-        let more_than_fit = 120;
+        // On 40 cores some frames of each layer wait for others of it, so what waits for them has time to begin too early.
+        let more_than_fit = 60;
         Parts::in_two_pools(
             setting,
             &["alpha"],
@@ -36,7 +36,7 @@ impl Scenario for Depends {
                 "
 facilities: [{{name: local, allocations: [{{name: local.general, tag: general}}]}}]
 shows: [{{name: alpha, subscriptions: [{{allocation: local.general, burst: 1000}}]}}]
-hosts: [{{allocation: local.general, count: 12, first_address: 127.1.0.1, cores: 8, memory: 32 GiB}}]
+hosts: [{{allocation: local.general, count: 5, first_address: 127.1.0.1, cores: 8, memory: 32 GiB}}]
 jobs:
   - name: tree
     show: alpha

@@ -19,7 +19,8 @@ impl Scenario for Folder {
     }
 
     fn parts(&self, setting: &Setting) -> anyhow::Result<Parts> {
-        let frames = setting.pick(90, 700);
+        // They run for longer than a busy machine takes from one's end to the next one's start, so that what is booked runs at once.
+        let frames = setting.pick(50, 700);
         Parts::in_two_pools(
             setting,
             &["alpha"],
@@ -30,8 +31,8 @@ shows:
   - {{name: alpha, subscriptions: [{{allocation: local.general, burst: 1000}}], folders: [{{name: shots, max_cores: 50, max_gpus: 4}}]}}
 hosts: [{{allocation: local.general, count: 16, first_address: 127.1.0.1, cores: 8, memory: 32 GiB, gpus: 1, gpu_memory: 8 GiB}}]
 jobs:
-  - {{name: wide, show: alpha, folder: shots, priority: 3, layers: [{{name: a, range: 1-{frames}, command: sleep 0.6, min_cores: 3, threadable: false}}]}}
-  - {{name: small, show: alpha, folder: shots, layers: [{{name: a, range: 1-{frames}, command: sleep 0.4, threadable: false}}]}}
+  - {{name: wide, show: alpha, folder: shots, priority: 3, layers: [{{name: a, range: 1-{frames}, command: sleep 1.2, min_cores: 3, threadable: false}}]}}
+  - {{name: small, show: alpha, folder: shots, layers: [{{name: a, range: 1-{frames}, command: sleep 1, threadable: false}}]}}
   - {{name: gpu, show: alpha, folder: shots, priority: 5, layers: [{{name: a, range: 1-40, command: sleep 0.5, gpus: 1, gpu_memory: 1 GiB, threadable: false}}]}}"
             ),
         )
