@@ -14,7 +14,7 @@ use crate::scenarios::judge::{late_runs, ran_never, some, told};
 pub const ENDS_WITHIN: Duration = Duration::from_secs(30);
 
 /// At four times that a run has failed: the machine may be busy.
-pub const ENDS_MAX: Duration = Duration::from_secs(120);
+pub const ENDS_MAX: Duration = Duration::from_mins(2);
 
 /// A watch with fewer looks than these saw nothing.
 const SAMPLES_MIN: u64 = 50;

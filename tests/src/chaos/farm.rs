@@ -1,18 +1,19 @@
-//! The farm that faults happen to: several pools, two shows under caps of every kind, and work that lasts until the faults are over.
+//! The farm that faults happen to: several pools, two shows under caps of every kind, and work, of which more comes until the faults are
+//! over.
 
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
+use rand::{Rng, RngExt as _, SeedableRng as _};
 
 use crate::cuebot_sim::{CuebotConfig, Generation, Sweeps};
 use crate::farm_sim::{FarmConfig, HostSet, Manner};
 use crate::harness::HarnessConfig;
-use crate::loader::description::FarmDescription;
+use crate::loader::description::{FarmDescription, JobDescription};
 use crate::postgres::free_port;
-use crate::scenarios::Length;
 
 /// Allocations, each a pool.
 pub const ALLOCATIONS: usize = 6;
@@ -26,6 +27,11 @@ pub const HOSTS_STRUCK_MAX: u32 = HOSTS - 1;
 
 /// Whole cores of a host.
 const CORES: u32 = 4;
+
+const SHOWS: [&str; 2] = ["alpha", "beta"];
+
+/// Frames of a job that is submitted while the farm runs.
+pub const MORE: u32 = 30;
 
 /// From a proc's last report to the sweep that takes it for lost: 300 s with Cuebot. It has to be longer than a launch may be late: the
 /// fence of 5 s, and the second by which agents are late here.
@@ -60,12 +66,12 @@ pub fn host(allocation: usize, n: u32) -> Ipv4Addr {
 }
 
 /// Everything but replicas.
-pub fn parts(seed: u64, length: Length, manners: Manners) -> anyhow::Result<HarnessConfig> {
+pub fn parts(seed: u64, manners: Manners) -> anyhow::Result<HarnessConfig> {
     let port = free_port()?;
     let count = ALLOCATIONS as u32 * HOSTS;
     let hosts = HostSet { first: host(0, 0), count, cores: CORES, ..HostSet::default() };
     Ok(HarnessConfig {
-        farm: FarmDescription { seed, ..FarmDescription::from_yaml(&describe(seed, length)?)? },
+        farm: FarmDescription { seed, ..FarmDescription::from_yaml(&describe(seed)?)? },
         hosts: FarmConfig {
             port,
             hosts: vec![hosts],
@@ -73,7 +79,8 @@ pub fn parts(seed: u64, length: Length, manners: Manners) -> anyhow::Result<Harn
             seed,
             first_report: Some(Duration::from_millis(200)),
             report_interval: Some(Duration::from_secs(1)),
-            report_on_events: true,
+            // One in Rust tells with its next report that a frame has ended.
+            report_on_events: manners.agents == Manner::Rust,
             boot_retry: Duration::from_secs(1),
             cuebot_timeout: Duration::from_secs(3),
             ..FarmConfig::default()
@@ -110,12 +117,8 @@ pub const SETTINGS: [(&str, &str); 8] = [
     ("OPENSCHEDULER_LOGGING__LEVEL", "info,cue_scheduler=debug"),
 ];
 
-fn describe(seed: u64, length: Length) -> anyhow::Result<String> {
+fn describe(seed: u64) -> anyhow::Result<String> {
     let mut draw = StdRng::seed_from_u64(seed);
-    let times = match length {
-        Length::Short => 1,
-        Length::Full => 15,
-    };
     let mut yaml = String::from("facilities:\n  - name: local\n    allocations:\n");
     for at in 0..ALLOCATIONS {
         writeln!(yaml, "      - {{name: local.a{at}, tag: t{at}, default: {}}}", at == 0)?;
@@ -141,26 +144,46 @@ fn describe(seed: u64, length: Length) -> anyhow::Result<String> {
         )?;
     }
     yaml.push_str("jobs:\n");
-    let mut layer = |name: &str, frames: u32, more: &str| {
-        let seconds = f64::from(draw.random_range(4..=16)) / 10.0;
-        // A frame is not a failure's fault here, and none may die of how often it was interrupted.
-        format!("{{name: {name}, range: 1-{}, command: sleep {seconds}, threadable: false{more}}}", frames * times)
-    };
-    let mut job = |head: &str, layers: &[String]| {
-        writeln!(yaml, "  - {{{head}, max_retries: 1000, layers: [{}]}}", layers.join(", "))
-    };
     for at in 0..ALLOCATIONS {
-        let show = if at % 2 == 0 { "alpha" } else { "beta" };
-        let work = layer("work", 24, &format!(", tags: [t{at}]"));
-        job(&format!("name: pool-{at}, show: {show}, priority: {}", 10 * at), &[work])?;
+        let show = SHOWS[at % 2];
+        let work = layer(&mut draw, "work", 12, &format!("tags: [t{at}]"));
+        job(&mut yaml, &format!("name: pool-{at}, show: {show}, priority: {}", 10 * at), &[work])?;
     }
-    let after = ", tags: [any], after: [{kind: LAYER_ON_LAYER, layer: first}]";
-    let shots = [layer("first", 30, ", tags: [any]"), layer("second", 25, after)];
-    job("name: shots-one, show: alpha, folder: shots, max_cores: 10", &shots)?;
-    job("name: shots-two, show: alpha, folder: shots", &[layer("comp", 40, ", tags: [any], limits: [licence]")])?;
-    job("name: wide, show: beta, max_cores: 7", &[layer("sim", 18, ", tags: [t0, t3, any], min_cores: 2")])?;
-    job("name: small, show: beta, priority: 200", &[layer("fx", 30, ", tags: [any]")])?;
+    let after = "tags: [any], after: [{kind: LAYER_ON_LAYER, layer: first}]";
+    let shots = [layer(&mut draw, "first", 25, "tags: [any]"), layer(&mut draw, "second", 20, after)];
+    job(&mut yaml, "name: shots-one, show: alpha, folder: shots, max_cores: 10", &shots)?;
+    let comp = layer(&mut draw, "comp", 30, "tags: [any], limits: [licence]");
+    job(&mut yaml, "name: shots-two, show: alpha, folder: shots", &[comp])?;
+    let wide = layer(&mut draw, "sim", 15, "tags: [t0, t3, any], min_cores: 2");
+    job(&mut yaml, "name: wide, show: beta, max_cores: 7", &[wide])?;
     Ok(yaml)
+}
+
+/// A job of [`MORE`] frames that is submitted while the farm runs: the `n`th of a seed.
+pub fn more(seed: u64, n: u64) -> anyhow::Result<JobDescription> {
+    let mut draw = StdRng::seed_from_u64(seed ^ n.rotate_left(32));
+    let (show, at) = (SHOWS[draw.random_range(0..2)], draw.random_range(0..ALLOCATIONS));
+    let (of_job, of_layer) = match draw.random_range(0..4) {
+        0 => (", max_cores: 12", "tags: [any], limits: [licence]".to_owned()),
+        1 => (", priority: 200", "tags: [any]".to_owned()),
+        2 => (", max_cores: 9", format!("tags: [t{at}, any], min_cores: 2")),
+        _ => ("", format!("tags: [t{at}]")),
+    };
+    let mut yaml = String::new();
+    let work = layer(&mut draw, "work", MORE, &of_layer);
+    job(&mut yaml, &format!("name: more-{n}, show: {show}{of_job}"), &[work])?;
+    let jobs: Vec<JobDescription> = serde_saphyr::from_str(&yaml)?;
+    jobs.into_iter().next().context("one job was described")
+}
+
+fn layer(draw: &mut impl Rng, name: &str, frames: u32, more: &str) -> String {
+    let seconds = f64::from(draw.random_range(4..=16)) / 10.0;
+    format!("{{name: {name}, range: 1-{frames}, command: sleep {seconds}, threadable: false, {more}}}")
+}
+
+/// No frame fails by itself here, and none may die of how often it was interrupted.
+fn job(yaml: &mut String, head: &str, layers: &[String]) -> std::fmt::Result {
+    writeln!(yaml, "  - {{{head}, max_retries: 1000, layers: [{}]}}", layers.join(", "))
 }
 
 #[cfg(test)]
@@ -169,13 +192,15 @@ mod tests {
 
     #[test]
     fn a_seed_says_which_farm_it_is() {
-        let text = |seed| describe(seed, Length::Short).unwrap();
+        let text = |seed| describe(seed).unwrap();
         assert_eq!(text(3), text(3));
         assert_ne!(text(3), text(4));
         for seed in 0..20 {
             let farm = FarmDescription::from_yaml(&text(seed)).unwrap();
             assert_eq!(farm.hosts.iter().map(|group| group.count).sum::<u32>(), 18);
         }
+        assert_eq!(more(3, 1).unwrap(), more(3, 1).unwrap());
+        assert_ne!(more(3, 1).unwrap().layers, more(3, 2).unwrap().layers);
         let both = (0..20).map(|seed| Manners::of(seed).generation == Generation::C);
         let of_c = both.filter(|c| *c).count();
         assert!((1..20).contains(&of_c), "{of_c} of 20");

@@ -21,26 +21,20 @@ pub enum Mischief {
     LaunchesAgain,
     /// A frame that is done is set back to WAITING, as by an undo that is not guarded.
     UndoesWhatIsDone,
-    /// A frame is removed.
-    RemovesAFrame,
 }
 
 impl Mischief {
     /// Waits for a chance and does it.
     pub(super) async fn done_to(self, stage: &Stage<'_>) -> anyhow::Result<()> {
-        match self {
+        let done = match self {
             Self::LaunchesAgain => launch_again(stage).await,
             Self::UndoesWhatIsDone => {
                 let sql = "UPDATE frame SET str_state = 'WAITING', int_version = int_version + 1 WHERE pk_frame =
                            (SELECT min(pk_frame) FROM frame WHERE str_state = 'SUCCEEDED')";
                 until_changed(stage, sql).await
             }
-            Self::RemovesAFrame => {
-                let sql =
-                    "DELETE FROM frame WHERE pk_frame = (SELECT min(pk_frame) FROM frame WHERE str_state = 'WAITING')";
-                until_changed(stage, sql).await
-            }
-        }
+        };
+        done.with_context(|| format!("{self:?}"))
     }
 }
 

@@ -57,23 +57,23 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(100);
 const RECONCILED_WITHIN: Duration = Duration::from_secs(20);
 
 /// How long replicas may take to share the pools again.
-const SHARED_WITHIN: Duration = Duration::from_secs(60);
+const SHARED_WITHIN: Duration = Duration::from_mins(1);
 
 /// What is to be done.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The farm follows from its seed.
     pub schedule: Schedule,
-    /// How much work there is.
+    /// Of the schedule.
     pub length: Length,
     /// Somebody else does wrong.
-    pub mischief: Option<Mischief>,
+    pub mischief: Vec<Mischief>,
 }
 
 impl Plan {
     /// That of a seed.
     pub fn of(seed: u64, length: Length) -> Self {
-        Self { schedule: Schedule::of(seed, length), length, mischief: None }
+        Self { schedule: Schedule::of(seed, length), length, mischief: Vec::new() }
     }
 }
 
@@ -92,7 +92,7 @@ pub async fn run(
         std::fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
     let manners = Manners::of(schedule.seed);
-    let stage = Stage::build(server, schedule.seed, *length, manners, &folder).await?;
+    let stage = Stage::build(server, schedule.seed, manners, &folder).await?;
     let outcome = tokio::select! {
         biased;
         () = interrupted.cancelled() => None,
@@ -150,15 +150,14 @@ async fn play(stage: &Stage<'_>, plan: &Plan) -> anyhow::Result<Outcome> {
     stage.start_replicas().await?;
     let playing = async {
         let began = Instant::now();
-        let mischief = async {
-            match plan.mischief {
-                Some(mischief) => mischief.done_to(stage).await.with_context(|| format!("{mischief:?}")),
-                None => Ok(()),
-            }
-        };
+        let mischief = join_all(plan.mischief.iter().map(|mischief| mischief.done_to(stage)));
         let faults = join_all(plan.schedule.faults.iter().map(|planned| stage.carry_out(planned, began)));
-        let (mischief, faults) = tokio::join!(mischief, faults);
-        let errors = faults.into_iter().chain([mischief]).filter_map(Result::err).map(|error| format!("{error:#}"));
+        let done = async { tokio::join!(faults, mischief) };
+        let (faults, mischief) = tokio::select! {
+            done = done => done,
+            () = stage.feed() => anyhow::bail!("work has no end"),
+        };
+        let errors = faults.into_iter().chain(mischief).filter_map(Result::err).map(|error| format!("{error:#}"));
         let errors: Vec<String> = errors.collect();
         stage.note("all faults are healed");
         let ended_after = until_done(stage).await;
@@ -234,7 +233,6 @@ async fn gather(stage: &Stage<'_>, outcome: anyhow::Result<Outcome>) -> anyhow::
     let deadlocks = log.read(&stage.pool, &records.scheduler_sessions).await?;
     let states: Vec<(String, String)> =
         sqlx::query_as("SELECT pk_frame, str_state FROM frame").fetch_all(&stage.pool).await?;
-    let loaded = stage.harness.loaded.frames.values().flatten().map(|frame| frame.id.clone()).collect();
     Ok(Evidence {
         errors,
         records,
@@ -242,7 +240,7 @@ async fn gather(stage: &Stage<'_>, outcome: anyhow::Result<Outcome>) -> anyhow::
         deadlocks,
         runs: stage.harness.hosts.record(),
         accepted: cuebot.accepted(),
-        loaded,
+        loaded: stage.loaded(),
         states: states.into_iter().collect(),
         ended_after,
         unshared,

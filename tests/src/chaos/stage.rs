@@ -15,24 +15,31 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 
 use super::cuebot::Cuebot;
-use super::farm::{Manners, parts};
+use super::farm::{Manners, more, parts};
 use super::replica::Replica;
 use super::schedule::{Fault, GUESTS, Planned, REPLICAS, struck};
 use crate::farm_sim::Fault as HostFault;
 use crate::harness::Harness;
+use crate::loader::add_job;
 use crate::pg_proxy::PgProxy;
 use crate::postgres::Server;
-use crate::scenarios::Length;
 use crate::scenarios::logbook::Logbook;
 
 /// Between two sweeps of Cuebot.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks at how much work is left.
+const FEED_EVERY: Duration = Duration::from_millis(500);
+
+/// So many waiting frames are enough.
+const ENOUGH: i64 = 70;
 
 /// A replica that wakes may send what it was about to send when it was stopped. After so long it has.
 const AWAKE_AFTER: Duration = Duration::from_secs(1);
 
 /// Everything that runs. Each part is held by one fault at a time.
 pub struct Stage<'a> {
+    seed: u64,
     server: Mutex<&'a mut Server>,
     /// PostgreSQL's database and the hosts; Cuebot is beside it.
     pub harness: Harness,
@@ -46,6 +53,8 @@ pub struct Stage<'a> {
     pub replicas: Vec<Mutex<Replica>>,
     /// The way of each to the database.
     pub proxies: Vec<PgProxy>,
+    /// Every frame that was loaded: `frame.pk_frame`.
+    loaded: StdMutex<Vec<String>>,
     logbook: StdMutex<Logbook>,
     left_with: StdMutex<Vec<i32>>,
     stopped: AtomicUsize,
@@ -54,14 +63,8 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Everything but replicas runs.
-    pub async fn build(
-        server: &'a mut Server,
-        seed: u64,
-        length: Length,
-        manners: Manners,
-        folder: &Path,
-    ) -> anyhow::Result<Self> {
-        let parts = parts(seed, length, manners)?;
+    pub async fn build(server: &'a mut Server, seed: u64, manners: Manners, folder: &Path) -> anyhow::Result<Self> {
+        let parts = parts(seed, manners)?;
         let cuebot_config = parts.cuebot.clone();
         let mut harness = Harness::start_on(server, parts, folder, |_| {}).await?;
         let options = (*harness.pool.connect_options()).clone();
@@ -74,7 +77,9 @@ impl<'a> Stage<'a> {
             replicas.push(Mutex::new(Replica::new(n, &harness.target, &proxy, harness.hosts.port(), folder)));
             proxies.push(proxy);
         }
+        let loaded = harness.loaded.frames.values().flatten().map(|frame| frame.id.clone()).collect();
         Ok(Self {
+            seed,
             server: Mutex::new(server),
             harness,
             pool,
@@ -82,6 +87,7 @@ impl<'a> Stage<'a> {
             cuebot_wanted: Notify::new(),
             replicas,
             proxies,
+            loaded: StdMutex::new(loaded),
             logbook: StdMutex::new(Logbook::new(folder)),
             left_with: StdMutex::default(),
             stopped: AtomicUsize::new(0),
@@ -200,6 +206,32 @@ impl<'a> Stage<'a> {
     /// Exit codes of replicas that were told to leave, by a fault.
     pub fn left_with(&self) -> Vec<i32> {
         lock(&self.left_with).clone()
+    }
+
+    /// Submits a job whenever little work is left, for ever. While the database is away there is none to submit to.
+    pub async fn feed(&self) {
+        let mut n = 0;
+        loop {
+            tokio::time::sleep(FEED_EVERY).await;
+            n += 1;
+            if let Err(error) = self.submit(n).await {
+                self.note(format_args!("no job was submitted: {error:#}"));
+            }
+        }
+    }
+
+    async fn submit(&self, n: u64) -> anyhow::Result<()> {
+        let waiting = "SELECT count(*) FROM frame WHERE str_state = 'WAITING'";
+        if sqlx::query_scalar::<_, i64>(waiting).fetch_one(&self.pool).await? < ENOUGH {
+            let frames = add_job(&self.pool, self.seed, &more(self.seed, n)?).await?.frames;
+            lock(&self.loaded).extend(frames.into_values().flatten().map(|frame| frame.id));
+        }
+        Ok(())
+    }
+
+    /// Every frame that was loaded or submitted: `frame.pk_frame`.
+    pub fn loaded(&self) -> Vec<String> {
+        lock(&self.loaded).clone()
     }
 
     /// Stops all replicas, whatever state they are in; their exit codes.
