@@ -2,10 +2,10 @@
 //!
 //! It passes everything on, and looks for the one message that ends a transaction. When told so, it closes both sides at every so many
 //! of them, in turn before the message is passed on, when nothing was committed, and after the server has answered, when everything
-//! was and nobody hears of it. Answers can be made late.
+//! was and nobody hears of it. Answers can be made late, and those to commits be kept back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -30,6 +30,9 @@ struct Shared {
     every: AtomicUsize,
     /// How late answers are, milliseconds.
     late_ms: AtomicU64,
+    /// Whether the answers to commits are kept back.
+    holds: AtomicBool,
+    held: AtomicUsize,
     commits: AtomicUsize,
     unsent: AtomicUsize,
     unanswered: AtomicUsize,
@@ -75,6 +78,17 @@ impl PgProxy {
         self.shared.late_ms.store(by.as_millis() as u64, Ordering::Relaxed);
     }
 
+    /// From now on the server's answers to commits are kept back for good, or no longer. A connection whose answer was kept back is of no
+    /// use any more.
+    pub fn hold_commits(&self, hold: bool) {
+        self.shared.holds.store(hold, Ordering::Relaxed);
+    }
+
+    /// Commits so far that the server has answered and nobody has heard of, since the answer was kept back.
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::Relaxed)
+    }
+
     /// Commits cut so far: before the server had them, and before its answer was passed on.
     pub fn cuts(&self) -> (usize, usize) {
         (self.shared.unsent.load(Ordering::Relaxed), self.shared.unanswered.load(Ordering::Relaxed))
@@ -87,6 +101,8 @@ impl Shared {
             server,
             every: AtomicUsize::new(0),
             late_ms: AtomicU64::new(0),
+            holds: AtomicBool::new(false),
+            held: AtomicUsize::new(0),
             commits: AtomicUsize::new(0),
             unsent: AtomicUsize::new(0),
             unanswered: AtomicUsize::new(0),
@@ -126,12 +142,20 @@ async fn pass_on(shared: Arc<Shared>, mut client: TcpStream) {
             read = client.read(&mut from_client) => {
                 let Ok(read @ 1..) = read else { return };
                 let sent = &from_client[..read];
-                let fate = if sent.ends_with(COMMIT) { shared.fate() } else { Fate::Passes };
+                let commits = sent.ends_with(COMMIT);
+                let fate = if commits { shared.fate() } else { Fate::Passes };
                 if fate == Fate::Unsent {
                     shared.unsent.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
                 if server.write_all(sent).await.is_err() {
+                    return;
+                }
+                if commits && shared.holds.load(Ordering::Relaxed) {
+                    let answered = server.read(&mut from_server).await;
+                    shared.held.fetch_add(usize::from(answered.is_ok()), Ordering::Relaxed);
+                    // Until the client gives up, or is killed.
+                    let _ = client.read(&mut from_client).await;
                     return;
                 }
                 if fate == Fate::Unanswered {
@@ -190,6 +214,14 @@ mod tests {
         let mut answer = [0; 5];
         client.read_exact(&mut answer).await.unwrap();
         assert!(answer == *b"hello" && began.elapsed() >= late, "{:?}", began.elapsed());
+        proxy.delay_answers(Duration::ZERO);
+        proxy.hold_commits(true);
+        let mut held = TcpStream::connect(("127.0.0.1", proxy.port())).await.unwrap();
+        held.write_all(COMMIT).await.unwrap();
+        while proxy.held() == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        proxy.hold_commits(false);
         proxy.cut_commits(1);
         client.write_all(COMMIT).await.unwrap();
         assert_eq!(client.read(&mut answer).await.unwrap_or(0), 0, "the connection is closed");

@@ -14,6 +14,7 @@ use crate::farm_sim::{FarmConfig, HostSet, Manner};
 use crate::harness::HarnessConfig;
 use crate::loader::description::{FarmDescription, JobDescription};
 use crate::postgres::free_port;
+use crate::scenarios::Length;
 
 /// Allocations, each a pool.
 pub const ALLOCATIONS: usize = 6;
@@ -34,8 +35,14 @@ const SHOWS: [&str; 2] = ["alpha", "beta"];
 pub const MORE: u32 = 30;
 
 /// From a proc's last report to the sweep that takes it for lost: 300 s with Cuebot. It has to be longer than a launch may be late: the
-/// fence of 5 s, and the second by which agents are late here.
-pub const ORPHAN_AFTER: Duration = Duration::from_secs(8);
+/// fence of 5 s, and the second by which agents are late here. At length it leaves the replicas the time to find what one of them left
+/// behind.
+pub fn orphan_after(length: Length) -> Duration {
+    Duration::from_secs(match length {
+        Length::Short => 8,
+        Length::Full => 25,
+    })
+}
 
 /// `rqd.call_timeout` of the replicas. A replica that takes a pool over looks at bookings that are so old and 10 s more.
 const CALL_TIMEOUT: &str = "3s";
@@ -66,7 +73,7 @@ pub fn host(allocation: usize, n: u32) -> Ipv4Addr {
 }
 
 /// Everything but replicas.
-pub fn parts(seed: u64, manners: Manners) -> anyhow::Result<HarnessConfig> {
+pub fn parts(seed: u64, length: Length, manners: Manners) -> anyhow::Result<HarnessConfig> {
     let port = free_port()?;
     let count = ALLOCATIONS as u32 * HOSTS;
     let hosts = HostSet { first: host(0, 0), count, cores: CORES, ..HostSet::default() };
@@ -94,8 +101,8 @@ pub fn parts(seed: u64, manners: Manners) -> anyhow::Result<HarnessConfig> {
             // Not by time: a stopped replica outlasts this age, which 300 s would cover.
             sweeps: Some(Sweeps {
                 interval: Duration::from_hours(1),
-                orphan_proc_after: ORPHAN_AFTER,
-                orphan_frame_after: ORPHAN_AFTER,
+                orphan_proc_after: orphan_after(length),
+                orphan_frame_after: orphan_after(length),
                 ..Sweeps::default()
             }),
             ..CuebotConfig::default()

@@ -9,7 +9,7 @@
 //!     └──► farm, manners
 //! ```
 //!
-//! What is simulated is simulated strictly: each concession is told where it is made ([`farm::ORPHAN_AFTER`], [`stage::Stage::sweep`],
+//! What is simulated is simulated strictly: each concession is told where it is made ([`farm::orphan_after`], [`stage::Stage::sweep`],
 //! the limits of what is drawn in [`schedule`]).
 
 pub mod checker;
@@ -92,7 +92,7 @@ pub async fn run(
         std::fs::remove_dir_all(&folder).with_context(|| format!("emptying {}", folder.display()))?;
     }
     let manners = Manners::of(schedule.seed);
-    let stage = Stage::build(server, schedule.seed, manners, &folder).await?;
+    let stage = Stage::build(server, schedule.seed, *length, manners, &folder).await?;
     let outcome = tokio::select! {
         biased;
         () = interrupted.cancelled() => None,

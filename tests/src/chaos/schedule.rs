@@ -54,6 +54,9 @@ pub struct Planned {
 pub enum Fault {
     /// `kill -9`, and a new process when it is healed.
     Kill(usize),
+    /// The same at a moment when it has committed a booking and does not know it yet, so that nothing was launched; if there is such a
+    /// moment soon.
+    KillAtCommit(usize),
     /// SIGSTOP, and SIGCONT when it is healed.
     Stop(usize),
     /// SIGTERM, and a new process when it is healed.
@@ -156,8 +159,9 @@ impl Family {
         let replica = draw.random_range(0..REPLICAS);
         match self {
             Self::Replica => match draw.random_range(0..10) {
-                0..3 => Fault::Kill(replica),
-                3..6 => Fault::Stop(replica),
+                0..2 => Fault::Kill(replica),
+                2..4 => Fault::KillAtCommit(replica),
+                4..6 => Fault::Stop(replica),
                 6..8 => Fault::Terminate(replica),
                 _ => Fault::Join(REPLICAS + draw.random_range(0..GUESTS)),
             },
@@ -166,7 +170,7 @@ impl Family {
                 1 => Fault::Restart(Shutdown::Fast),
                 2..4 => Fault::EndSessions,
                 4..6 => Fault::Delay(replica, millis(draw, Duration::from_millis(20), Duration::from_millis(300))),
-                _ => Fault::CutCommits(replica, draw.random_range(2..=4)),
+                _ => Fault::CutCommits(replica, draw.random_range(1..=3)),
             },
             Self::Hosts => {
                 let allocation = draw.random_range(0..ALLOCATIONS);
@@ -203,7 +207,9 @@ fn millis(draw: &mut impl Rng, from: Duration, to: Duration) -> Duration {
 impl Fault {
     fn thing(&self) -> Thing {
         match self {
-            Self::Kill(at) | Self::Stop(at) | Self::Terminate(at) | Self::Join(at) => Thing::Replica(*at),
+            Self::Kill(at) | Self::KillAtCommit(at) | Self::Stop(at) | Self::Terminate(at) | Self::Join(at) => {
+                Thing::Replica(*at)
+            }
             Self::Delay(at, _) | Self::CutCommits(at, _) => Thing::Way(*at),
             Self::Restart(_) => Thing::Database,
             Self::EndSessions => Thing::Sessions,
@@ -217,6 +223,8 @@ impl Fault {
             Self::EndSessions => return Duration::ZERO,
             Self::Stop(_) if draw.random_bool(0.3) => return millis(draw, LONG_STOP[0], LONG_STOP[1]),
             Self::Stop(_) => (500, 6000),
+            // Of this the time until the moment comes is a part.
+            Self::KillAtCommit(_) => (2000, 4000),
             Self::Kill(_) | Self::Terminate(_) => (200, 3000),
             Self::Join(_) => (2000, 6000),
             Self::Restart(_) => (100, 2000),
@@ -230,6 +238,7 @@ impl Fault {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Kill(_) => "kill -9",
+            Self::KillAtCommit(_) => "kill -9 at a commit",
             Self::Stop(_) => "SIGSTOP",
             Self::Terminate(_) => "SIGTERM",
             Self::Join(_) => "join",
@@ -262,6 +271,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kill(at) => write!(f, "kill -9 of replica {at}"),
+            Self::KillAtCommit(at) => write!(f, "kill -9 of replica {at} at a commit"),
             Self::Stop(at) => write!(f, "SIGSTOP of replica {at}"),
             Self::Terminate(at) => write!(f, "SIGTERM of replica {at}"),
             Self::Join(at) => write!(f, "replica {at} joins"),
@@ -339,7 +349,7 @@ mod tests {
             assert!(things.iter().any(database), "{schedule}");
             labels.extend(schedule.faults.iter().map(|planned| planned.fault.label()));
         }
-        assert_eq!(labels.len(), 18, "{labels:?}");
+        assert_eq!(labels.len(), 19, "{labels:?}");
         let stops: Vec<Duration> = (0..100)
             .flat_map(|seed| Schedule::of(seed, Length::Short).faults)
             .filter(|planned| matches!(planned.fault, Fault::Stop(_)))

@@ -23,10 +23,14 @@ use crate::harness::Harness;
 use crate::loader::add_job;
 use crate::pg_proxy::PgProxy;
 use crate::postgres::Server;
+use crate::scenarios::Length;
 use crate::scenarios::logbook::Logbook;
 
 /// Between two sweeps of Cuebot.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a commit is waited for.
+const COMMIT_MAX: Duration = Duration::from_millis(1500);
 
 /// Between two looks at how much work is left.
 const FEED_EVERY: Duration = Duration::from_millis(500);
@@ -63,8 +67,14 @@ pub struct Stage<'a> {
 
 impl<'a> Stage<'a> {
     /// Everything but replicas runs.
-    pub async fn build(server: &'a mut Server, seed: u64, manners: Manners, folder: &Path) -> anyhow::Result<Self> {
-        let parts = parts(seed, manners)?;
+    pub async fn build(
+        server: &'a mut Server,
+        seed: u64,
+        length: Length,
+        manners: Manners,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        let parts = parts(seed, length, manners)?;
         let cuebot_config = parts.cuebot.clone();
         let mut harness = Harness::start_on(server, parts, folder, |_| {}).await?;
         let options = (*harness.pool.connect_options()).clone();
@@ -121,6 +131,7 @@ impl<'a> Stage<'a> {
     async fn begin(&self, fault: &Fault) -> anyhow::Result<()> {
         match fault {
             Fault::Kill(at) => self.replicas[*at].lock().await.kill().await?,
+            Fault::KillAtCommit(at) => self.kill_at_commit(*at).await?,
             Fault::Stop(at) => {
                 self.stopped.fetch_add(1, Ordering::SeqCst);
                 self.replicas[*at].lock().await.signal(Signal::STOP)?;
@@ -145,7 +156,9 @@ impl<'a> Stage<'a> {
 
     async fn heal(&self, fault: &Fault) -> anyhow::Result<()> {
         match fault {
-            Fault::Kill(at) | Fault::Terminate(at) => self.replicas[*at].lock().await.start()?,
+            Fault::Kill(at) | Fault::KillAtCommit(at) | Fault::Terminate(at) => {
+                self.replicas[*at].lock().await.start()?
+            }
             Fault::Stop(at) => {
                 self.replicas[*at].lock().await.signal(Signal::CONT)?;
                 *lock(&self.woken) = Some(Instant::now());
@@ -163,6 +176,19 @@ impl<'a> Stage<'a> {
             Fault::CuebotRefuses => self.refuse(false).await,
         }
         Ok(())
+    }
+
+    async fn kill_at_commit(&self, at: usize) -> anyhow::Result<()> {
+        let proxy = &self.proxies[at];
+        let (before, until) = (proxy.held(), Instant::now() + COMMIT_MAX);
+        proxy.hold_commits(true);
+        while proxy.held() == before && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.note(format_args!("{} commits are held", proxy.held() - before));
+        let killed = self.replicas[at].lock().await.kill().await;
+        proxy.hold_commits(false);
+        killed
     }
 
     async fn refuse(&self, refuse: bool) {
