@@ -140,6 +140,7 @@ pub async fn pass(context: &PassContext, reader: &mut PoolReader) -> Result<Pass
     let began = Instant::now();
     let mut report = PassReport { pool: reader.pool.name.to_string(), ..PassReport::default() };
 
+    reader.windows.begin_pass();
     let mut snapshot = reader.read(&context.store).await?;
     count_jobs(&mut report.jobs, &snapshot, snapshot.jobs.iter());
     let mut waitlist = Waitlist::default();
@@ -310,10 +311,14 @@ async fn carry_out(
                         tally.booked(known.layer, host);
                     }
                 }
-                let Booked { landed, refusals, truths, retries, lock_waits, healed, rejected, failed, .. } = booked;
+                let Booked { landed, refusals, truths, retries, lock_waits, healed, rejected, taken, failed, .. } =
+                    booked;
                 landing.landed.extend(landed);
                 landing.truths.extend(truths);
                 leave_alone(context, reader, rejected).await;
+                for (layer, frames) in taken {
+                    reader.windows.pass_over(&layer, frames);
+                }
                 if let Some(error) = failed {
                     tally.failed(at);
                     report.failed = Some(error);

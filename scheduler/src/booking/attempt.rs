@@ -162,6 +162,15 @@ async fn claim(
         versions.insert(row.pk_frame, row.int_version);
     }
 
+    for (at, layer) in chunk.layers.iter().enumerate().filter(|(at, _)| wanted[*at] > 0) {
+        let ids = layer.candidates.iter().map(|candidate| &candidate.id);
+        let missed: Vec<FrameId> = ids.filter(|id| !versions.contains_key(id.as_str())).cloned().collect();
+        // Where enough were to be had, the others were not even tried.
+        if layer.candidates.len() - missed.len() < wanted[at] as usize {
+            found.taken.push((layer.id.clone(), missed));
+        }
+    }
+
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
     let mut free: Vec<std::vec::IntoIter<FrameRef>> = chunk
         .layers

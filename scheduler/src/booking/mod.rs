@@ -75,6 +75,8 @@ pub struct Booked {
     pub healed: u32,
     /// What the database can't book because of what some row holds.
     pub rejected: Vec<Rejected>,
+    /// Frames of layers that somebody else holds or has taken.
+    pub taken: Vec<(LayerId, Vec<FrameId>)>,
     /// What ended the booking early. What was booked before is booked all the same.
     pub failed: Option<StoreError>,
 }
@@ -93,6 +95,7 @@ impl Booked {
         self.refusals.merge(&found.refusals);
         self.truths.extend(found.truths);
         self.rejected.extend(found.rejected);
+        self.taken.extend(found.taken);
     }
 
     fn reject(&mut self, layer: &LayerId, frames: usize) {

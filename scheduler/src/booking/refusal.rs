@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cue_scheduler_core::domain::id::LayerId;
+use cue_scheduler_core::domain::id::{FrameId, LayerId};
 use cue_scheduler_core::landing::Truth;
 
 use super::Rejected;
@@ -146,6 +146,8 @@ pub(super) struct Found {
     pub(super) truths: Vec<Truth>,
     /// For the passes that follow.
     pub(super) rejected: Vec<Rejected>,
+    /// Frames of layers that somebody else holds or has taken, for the rest of the pass.
+    pub(super) taken: Vec<(LayerId, Vec<FrameId>)>,
 }
 
 impl Found {

@@ -6,8 +6,11 @@
 //!
 //! The slices of one allocation serve the same layers, perhaps in replicas that plan at the same moment. Each takes frames that are
 //! its own first, out of a window as many times larger, so that they don't all claim the same ones.
+//!
+//! Pools of several allocations may serve one layer too, and mostly don't. There only a claim shows that others are at the same
+//! frames: those are passed over for the rest of the pass, which plans others in their place.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use cue_scheduler_core::domain::id::{FrameId, LayerId};
@@ -28,6 +31,8 @@ pub struct FrameWindows {
     windows: HashMap<LayerId, Window>,
     /// Frames that are not taken, and until when.
     avoided: HashMap<FrameId, Instant>,
+    /// Frames that somebody else was seen at in this pass.
+    passed_over: HashMap<LayerId, HashSet<FrameId>>,
 }
 
 struct Window {
@@ -53,7 +58,7 @@ pub struct WaitingFrame {
 impl FrameWindows {
     /// Of a pool with this slice of an allocation.
     pub fn new(slice: Slice) -> Self {
-        Self { slice, windows: HashMap::new(), avoided: HashMap::new() }
+        Self { slice, windows: HashMap::new(), avoided: HashMap::new(), passed_over: HashMap::new() }
     }
 
     /// For each (layer, planned frames): the frames to take, in dispatch order, with some to spare where there are. The
@@ -73,8 +78,13 @@ impl FrameWindows {
             let layers: Vec<&str> = short.iter().map(|(layer, _)| layer.as_str()).collect();
             // Those that are avoided may all be of one layer, and the first of it.
             let slices = usize::from(self.slice.of.max(1));
-            let size = |frames: usize| window_size(frames.saturating_mul(slices).saturating_add(self.avoided.len()));
-            let wanted: Vec<i32> = short.iter().map(|(_, frames)| size(*frames) as i32).collect();
+            let size = |layer: &LayerId, frames: usize| {
+                let passed_over = self.passed_over.get(layer).map_or(0, HashSet::len);
+                window_size(
+                    frames.saturating_mul(slices).saturating_add(self.avoided.len()).saturating_add(passed_over),
+                )
+            };
+            let wanted: Vec<i32> = short.iter().map(|(layer, frames)| size(layer, *frames) as i32).collect();
             let read_at = Instant::now();
             for (layer, frames) in short.iter().map(|(layer, frames)| (layer, *frames)) {
                 let window =
@@ -84,10 +94,14 @@ impl FrameWindows {
             let mut read: HashMap<LayerId, usize> = HashMap::new();
             for row in store.windows(&layers, &wanted).await? {
                 let (layer, id) = (LayerId::from(row.pk_layer), FrameId::from(row.pk_frame));
+                let passed_over = self.passed_over.get(&layer).is_some_and(|frames| frames.contains(&id));
                 if let Some(window) = self.windows.get_mut(&layer) {
                     *read.entry(layer).or_default() += 1;
                     if self.avoided.contains_key(&id) {
                         window.gaps = true;
+                        continue;
+                    }
+                    if passed_over {
                         continue;
                     }
                     let frame = FrameRef { id, name: row.str_name.into(), version: row.int_version };
@@ -104,7 +118,7 @@ impl FrameWindows {
                             .make_contiguous()
                             .sort_by_key(|next| !self.slice.goes_first(next.frame.id.as_str()));
                     }
-                    window.whole = read.get(layer).is_none_or(|read| *read < size(*frames));
+                    window.whole = read.get(layer).is_none_or(|read| *read < size(layer, *frames));
                 }
             }
         }
@@ -127,6 +141,16 @@ impl FrameWindows {
     /// Takes a frame no more for a while: it can't be built, or the database can't book it.
     pub fn avoid(&mut self, frame: FrameId, pause: Duration) {
         self.avoided.insert(frame, Instant::now() + pause);
+    }
+
+    /// Passes over frames of a layer until the next pass: somebody else holds them, or has taken them.
+    pub fn pass_over(&mut self, layer: &LayerId, frames: Vec<FrameId>) {
+        self.passed_over.entry(layer.clone()).or_default().extend(frames);
+    }
+
+    /// A pass begins: what somebody else was at may be free again.
+    pub fn begin_pass(&mut self) {
+        self.passed_over.clear();
     }
 
     /// Forgets a layer's window, after something in it proved wrong.

@@ -120,6 +120,19 @@ async fn what_a_cap_refuses_to_one_job_is_given_to_the_next() {
     assert_eq!(one, 1);
 }
 
+/// As a pool of another allocation does whose pass comes at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_somebody_else_is_at_the_first_frames_the_next_ones_are_booked_in_the_same_pass() {
+    let mut farm = Farm::new(&FARM.replace("range: 1-4", "range: 1-60")).await;
+    let mut other = farm.pool.begin().await.unwrap();
+    // More than a window of what fits has to spare.
+    sqlx::query("SELECT 1 FROM frame WHERE int_number <= 35 FOR UPDATE").execute(&mut *other).await.unwrap();
+    let report = farm.pass().await;
+    other.rollback().await.unwrap();
+    assert_eq!(report.refusals.of(Refusal::FrameTaken), 20, "{}", report.refusals);
+    assert_eq!(report.frames(), 20, "both hosts are filled all the same");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn frames_that_somebody_else_takes_are_not_waited_for() {
     let mut farm = Farm::new(FARM).await;
