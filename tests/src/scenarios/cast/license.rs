@@ -54,7 +54,7 @@ jobs:
       - {{name: denoise, range: 1-{frames}, command: sleep 0.3, limits: [denoiser], threadable: false}}
       - {{name: sim, range: 1-20, command: sleep 0.5, limits: [solver], threadable: false}}
       - {{name: paint, range: 1-{frames}, command: sleep 0.5, limits: [seat], threadable: false}}
-  - {{name: free, show: alpha, layers: [{{name: a, range: 1-150, command: sleep 0.5, threadable: false}}]}}"
+  - {{name: free, show: alpha, layers: [{{name: a, range: 1-120, command: sleep 1.5, threadable: false}}]}}"
             ),
         )
     }
