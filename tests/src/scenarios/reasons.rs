@@ -61,7 +61,8 @@ struct ByReason {
 #[derive(Deserialize)]
 struct Layer {
     show: String,
-    layer_id: String,
+    #[serde(rename = "layer_id")]
+    id: String,
     frames: i64,
     why: Why,
 }
@@ -115,11 +116,11 @@ impl Told {
         for row in by_reason.into_iter().filter(|row| row.reason == WITHOUT_POOL) {
             *without_pool.entry(row.show).or_default() += row.frames;
         }
-        for Layer { show, layer_id, frames, why } in first_layers {
+        for Layer { show, id, frames, why } in first_layers {
             if why.reason == WITHOUT_POOL {
                 *without_pool.entry(show).or_default() -= frames;
             }
-            let most = self.layers.entry(layer_id).or_default();
+            let most = self.layers.entry(id).or_default();
             *most = frames.max(*most);
         }
         for (show, frames) in without_pool {
@@ -184,7 +185,9 @@ mod tests {
 
     fn told(replicas: Vec<Status>) -> Told {
         let mut told = Told::default();
-        replicas.into_iter().for_each(|status| told.add(status).unwrap());
+        for status in replicas {
+            told.add(status).unwrap();
+        }
         told
     }
 

@@ -18,6 +18,9 @@ const RELEASES_MIN: f64 = 100.0;
 /// Transactions of ours that may be repeated, for each frame that is booked.
 const RETRIES_MAX: f64 = 0.02;
 
+/// The schedulers' histogram of statements that wait for what others hold.
+const LOCK_WAIT: &str = "scheduler_booking_lock_wait_seconds";
+
 /// Jobs whose caps, tags, folders and frames are edited.
 const EDITED: usize = 4;
 
@@ -91,8 +94,15 @@ impl Scenario for ReleaseStorm {
             locks <= booked * RETRIES_MAX,
             format!("{locks} beside {booked} bookings"),
         );
-        let mut line =
-            format!("{rate:.0} releases/s beside {} edits; {booked} bookings, {locks} repeated for 55P03", editor.made);
+        let waits = stage.metric(&format!("{LOCK_WAIT}_count"), "").await?;
+        let mean_ms = stage.metric(&format!("{LOCK_WAIT}_sum"), "").await? / waits.max(1.0) * 1000.0;
+        let soon = stage.metric(&format!("{LOCK_WAIT}_bucket"), "le=\"0.1\"").await? / waits.max(1.0) * 100.0;
+        stage.demand("waits for locks are measured", waits > 0.0, format!("{waits} of {mean_ms:.1} ms in the mean"));
+        let mut line = format!(
+            "{rate:.0} releases/s beside {} edits; {booked} bookings, {locks} repeated for 55P03; locks were had after {mean_ms:.0} ms in \
+             the mean, {soon:.0} % within 100 ms",
+            editor.made
+        );
         if let Some(CuebotCounts { deadlocks, bookings, .. }) = stage.harness.cuebot.as_ref().map(CuebotSim::counts) {
             stage.demand("Cuebot is never the victim of a deadlock", deadlocks == 0, format!("{deadlocks} times"));
             stage.demand("Cuebot books beside us", bookings > 20, format!("{bookings} bookings"));
@@ -114,7 +124,7 @@ async fn ended(stage: &Stage) -> anyhow::Result<u64> {
 fn farm(setting: &Setting) -> anyhow::Result<FarmDescription> {
     let hosts = setting.pick(12, 16);
     let (steady, edited) = setting.pick((150, 100), (900, 500));
-    let mut jobs = String::new();
+    let mut jobs = Vec::new();
     for (show, count, frames, place) in
         [("alpha", EDITED, edited, "folder: shots, max_cores: 40, "), ("beta", STEADY, steady, "")]
     {
@@ -125,12 +135,13 @@ fn farm(setting: &Setting) -> anyhow::Result<FarmDescription> {
                 )
             };
             let layers = [layer("l0", ""), layer("l1", if show == "alpha" { "limits: [arnold], " } else { "" })];
-            jobs += &format!(
-                "  - {{name: {show}-{n}, show: {show}, {place}max_retries: 3, layers: [{}]}}\n",
+            jobs.push(format!(
+                "  - {{name: {show}-{n}, show: {show}, {place}max_retries: 3, layers: [{}]}}",
                 layers.join(", ")
-            );
+            ));
         }
     }
+    let jobs = jobs.join("\n");
     let old = setting.pick(1500, 8000);
     let mut farm = FarmDescription::from_yaml(&format!(
         "
@@ -147,7 +158,8 @@ hosts:
   - {{allocation: local.a, count: {hosts}, first_address: 127.1.0.1, cores: 8, memory: 32 GiB}}
   - {{allocation: local.b, count: {hosts}, first_address: 127.1.1.1, cores: 8, memory: 32 GiB}}
 jobs:
-{jobs}  - {{name: gamma-0, show: gamma, layers: [{{name: l0, range: 1-{old}, command: sleep 0.4, tags: [a, b], threadable: false}}]}}
+{jobs}
+  - {{name: gamma-0, show: gamma, layers: [{{name: l0, range: 1-{old}, command: sleep 0.4, tags: [a, b], threadable: false}}]}}
   - {{name: old, show: legacy, layers: [{{name: l0, range: 1-{old}, tags: [a, b], threadable: false}}]}}"
     ))?;
     farm.seed = setting.seed;
