@@ -92,12 +92,12 @@ fn the_checklists_name_tests_and_scenarios_that_exist() {
         let mut named = 0;
         let mut file = (String::new(), String::new());
         for word in shown_by.split('`').skip(1).step_by(2) {
-            if word.ends_with(".rs") {
+            if Path::new(word).extension().is_some_and(|ending| ending == "rs") {
                 let places = [root().join("tests/tests").join(word), root().join(word)];
                 let text = places.iter().find_map(|place| std::fs::read_to_string(place).ok());
                 file = (word.to_owned(), text.unwrap_or_else(|| panic!("there is no {word}")));
                 named += 1;
-            } else if !word.starts_with("make ") && word.contains("_") && !word.starts_with("ts_") {
+            } else if !word.starts_with("make ") && word.contains('_') && !word.starts_with("ts_") {
                 assert!(file.1.contains(&format!("fn {word}(")), "{} has no test {word}", file.0);
             }
         }
