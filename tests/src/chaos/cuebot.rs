@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sqlx::PgPool;
+use tokio::task::JoinHandle;
 use tonic::Code;
 
 use crate::cuebot_sim::{AcceptedCompletion, Crashed, CuebotConfig, CuebotCounts, CuebotSim};
@@ -51,13 +52,10 @@ impl Cuebot {
         }
     }
 
-    /// One round of its sweeps. What a database that is away keeps from being done is left to the next.
-    pub async fn sweep(&self) {
-        if let Some(running) = &self.running
-            && let Err(error) = running.sweep().await
-        {
-            tracing::debug!(%error, "a sweep was given up");
-        }
+    /// One round of its sweeps, which comes to its end whatever becomes of Cuebot or of who waits for it: a transaction that is dropped
+    /// halfway may leave its connection unfit for the next. None if it does not run.
+    pub fn sweep(&self) -> Option<JoinHandle<Result<(), sqlx::Error>>> {
+        self.running.as_ref().map(|running| tokio::spawn(running.sweep()))
     }
 
     /// Every completion that ended a run.

@@ -34,7 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auditor::{Audit, DeadlockLog, Sampler, audit};
 use crate::farm_sim::{Cause, Run};
 use crate::postgres::Server;
-use crate::scenarios::Length;
+use crate::scenarios::{Check, Length};
 
 use checker::{ENDS_MAX, Evidence, check};
 use farm::{ALLOCATIONS, Manners};
@@ -103,8 +103,17 @@ pub async fn run(
         stage.end().await?;
         return Ok(None);
     };
-    let evidence = Evidence { stopped_with, ..gather(&stage, outcome).await? };
-    let details = check(&evidence);
+    let (evidence, details) = match gather(&stage, outcome).await {
+        Ok(evidence) => {
+            let evidence = Evidence { stopped_with, ..evidence };
+            let details = check(&evidence);
+            (evidence, details)
+        }
+        Err(error) => {
+            let (demanded, seen) = ("the run comes to its end".to_owned(), format!("{error:#}"));
+            (Evidence::default(), vec![Check { demanded, seen, pass: false }])
+        }
+    };
     let figures = figures(&stage, &evidence).await;
     let cuebot = stage.cuebot.lock().await.counts().iter().map(ToString::to_string).collect();
     stage.end().await?;
@@ -152,11 +161,13 @@ async fn play(stage: &Stage<'_>, plan: &Plan) -> anyhow::Result<Outcome> {
         let began = Instant::now();
         let mischief = join_all(plan.mischief.iter().map(|mischief| mischief.done_to(stage)));
         let faults = join_all(plan.schedule.faults.iter().map(|planned| stage.carry_out(planned, began)));
-        let done = async { tokio::join!(faults, mischief) };
-        let (faults, mischief) = tokio::select! {
-            done = done => done,
-            () = stage.feed() => anyhow::bail!("work has no end"),
+        let over = CancellationToken::new();
+        let done = async {
+            let done = tokio::join!(faults, mischief);
+            over.cancel();
+            done
         };
+        let ((faults, mischief), ()) = tokio::join!(done, stage.feed(&over));
         let errors = faults.into_iter().chain(mischief).filter_map(Result::err).map(|error| format!("{error:#}"));
         let errors: Vec<String> = errors.collect();
         stage.note("all faults are healed");

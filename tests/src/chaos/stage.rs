@@ -11,8 +11,9 @@ use futures::future::try_join_all;
 use rustix::process::Signal;
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::cuebot::Cuebot;
 use super::farm::{Manners, more, parts};
@@ -51,8 +52,6 @@ pub struct Stage<'a> {
     pub pool: PgPool,
     /// Cuebot.
     pub cuebot: Mutex<Cuebot>,
-    /// Gives up a sweep that is going on, for a fault.
-    cuebot_wanted: Notify,
     /// Those of the start, then guests.
     pub replicas: Vec<Mutex<Replica>>,
     /// The way of each to the database.
@@ -94,7 +93,6 @@ impl<'a> Stage<'a> {
             harness,
             pool,
             cuebot: Mutex::new(cuebot),
-            cuebot_wanted: Notify::new(),
             replicas,
             proxies,
             loaded: StdMutex::new(loaded),
@@ -145,11 +143,8 @@ impl<'a> Stage<'a> {
             Fault::Hosts(allocation, count, fault) => {
                 self.harness.hosts.set_fault(struck(*allocation, *count), *fault).await?;
             }
-            Fault::CuebotDies => {
-                self.cuebot_wanted.notify_waiters();
-                self.cuebot.lock().await.crash();
-            }
-            Fault::CuebotRefuses => self.refuse(true).await,
+            Fault::CuebotDies => self.cuebot.lock().await.crash(),
+            Fault::CuebotRefuses => self.cuebot.lock().await.refuse(true),
         }
         Ok(())
     }
@@ -157,7 +152,7 @@ impl<'a> Stage<'a> {
     async fn heal(&self, fault: &Fault) -> anyhow::Result<()> {
         match fault {
             Fault::Kill(at) | Fault::KillAtCommit(at) | Fault::Terminate(at) => {
-                self.replicas[*at].lock().await.start()?
+                self.replicas[*at].lock().await.start()?;
             }
             Fault::Stop(at) => {
                 self.replicas[*at].lock().await.signal(Signal::CONT)?;
@@ -173,7 +168,7 @@ impl<'a> Stage<'a> {
                 self.harness.hosts.set_fault(struck(*allocation, *count), HostFault::Healthy).await?;
             }
             Fault::CuebotDies => self.cuebot.lock().await.start().await?,
-            Fault::CuebotRefuses => self.refuse(false).await,
+            Fault::CuebotRefuses => self.cuebot.lock().await.refuse(false),
         }
         Ok(())
     }
@@ -189,11 +184,6 @@ impl<'a> Stage<'a> {
         let killed = self.replicas[at].lock().await.kill().await;
         proxy.hold_commits(false);
         killed
-    }
-
-    async fn refuse(&self, refuse: bool) {
-        self.cuebot_wanted.notify_waiters();
-        self.cuebot.lock().await.refuse(refuse);
     }
 
     async fn leave(&self, at: usize) -> anyhow::Result<()> {
@@ -219,12 +209,12 @@ impl<'a> Stage<'a> {
             tokio::time::sleep(SWEEP_EVERY).await;
             let awake = self.stopped.load(Ordering::SeqCst) == 0
                 && lock(&self.woken).is_none_or(|woken| woken.elapsed() > AWAKE_AFTER);
-            if awake {
-                let cuebot = self.cuebot.lock().await;
-                tokio::select! {
-                    () = self.cuebot_wanted.notified() => {}
-                    () = cuebot.sweep() => {}
-                }
+            let sweep = if awake { self.cuebot.lock().await.sweep() } else { None };
+            // What a database that is away keeps from being done is left to the next.
+            if let Some(sweep) = sweep
+                && let Ok(Err(error)) = sweep.await
+            {
+                self.note(format_args!("a sweep is given up: {error}"));
             }
         }
     }
@@ -234,11 +224,10 @@ impl<'a> Stage<'a> {
         lock(&self.left_with).clone()
     }
 
-    /// Submits a job whenever little work is left, for ever. While the database is away there is none to submit to.
-    pub async fn feed(&self) {
+    /// Submits a job whenever little work is left, until told to stop. While the database is away there is none to submit to.
+    pub async fn feed(&self, stop: &CancellationToken) {
         let mut n = 0;
-        loop {
-            tokio::time::sleep(FEED_EVERY).await;
+        while stop.run_until_cancelled(tokio::time::sleep(FEED_EVERY)).await.is_some() {
             n += 1;
             if let Err(error) = self.submit(n).await {
                 self.note(format_args!("no job was submitted: {error:#}"));

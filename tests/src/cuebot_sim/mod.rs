@@ -173,9 +173,12 @@ impl CuebotSim {
     }
 
     /// One round of all sweeps, with the ages of the configuration (or the defaults), whether or not they also run by time.
-    pub async fn sweep(&self) -> Result<(), sqlx::Error> {
-        let ages = self.cuebot.config.sweeps.clone().unwrap_or_default();
-        sweeps::once(&self.cuebot, &ages).await
+    pub fn sweep(&self) -> impl Future<Output = Result<(), sqlx::Error>> + Send + use<> {
+        let cuebot = self.cuebot.clone();
+        async move {
+            let ages = cuebot.config.sweeps.clone().unwrap_or_default();
+            sweeps::once(&cuebot, &ages).await
+        }
     }
 
     /// Books a frame on a host as Cuebot itself does for its own shows (and, by a deed or a redirect, for managed ones), with
