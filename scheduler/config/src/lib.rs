@@ -6,7 +6,8 @@
 //!
 //! [`Config::load`] puts the layers over one another: defaults, one file, environment, command line. [`Config::from_text`]
 //! and [`Config::from_json`] do the same for a value alone. [`keys`] is the table that reader, reports and reference pages
-//! share. Secrets are of type [`Secret`] and appear in no report, no warning and no `Debug`.
+//! share; [`schema`] makes a schema of `OpenAPI` of it, for a Kubernetes resource. Secrets are of type [`Secret`] and appear in no
+//! report, no warning and no `Debug`.
 
 mod combinations;
 mod finding;
@@ -16,6 +17,7 @@ mod layers;
 mod load;
 mod log_filter;
 mod model;
+mod schema;
 mod strategy;
 mod suggest;
 mod tree;
@@ -29,6 +31,7 @@ pub use log_filter::LogFilter;
 pub use model::{
     Accounting, Booking, Config, Database, HostCache, LogFormat, Logging, Queue, Rqd, Scheduler, SslMode, Stream,
 };
+pub use schema::schema;
 pub use strategy::{HostBookingStrategy, Strategy, StrategyType, Weights};
 pub use suggest::distance;
 pub use values::{Bytes, InFlight, Secret};

@@ -1,0 +1,30 @@
+//! The file in `crds/` is made and never edited: `cargo run --package cue-scheduler-operator -- crd >
+//! crds/schedulerdeployments.yaml` writes it anew.
+#![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
+
+use std::path::Path;
+use std::process::Command;
+
+#[test]
+fn the_command_prints_exactly_what_lies_in_crds() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/schedulerdeployments.yaml");
+    let written = std::fs::read_to_string(path).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_cue-scheduler-operator")).arg("crd").output().unwrap();
+    assert!(output.status.success());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let differs = written.lines().zip(printed.lines()).find(|(old, new)| old != new);
+    assert!(
+        written == printed,
+        "crds/schedulerdeployments.yaml is old, first at {differs:?}; cargo run --package cue-scheduler-operator -- crd > \
+         crds/schedulerdeployments.yaml writes it anew"
+    );
+}
+
+#[test]
+fn a_wrong_command_ends_with_1_and_help_with_0() {
+    let ends = |argument: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_cue-scheduler-operator")).arg(argument).output().unwrap();
+        output.status.code().unwrap()
+    };
+    assert_eq!((ends("--help"), ends("--version"), ends("fly")), (0, 0, 1));
+}
