@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use cue_scheduler_config::{Config, distance, keys};
+use cue_scheduler_config::{Config, Key, distance, keys};
 use serde_json::{Map, Value};
 
 use crate::yaml;
@@ -15,7 +15,7 @@ use crate::yaml;
 const STRATEGY: &str = "queue.host_booking_strategy";
 
 /// Keys that another field of the resource has, or that make no sense in a pod, and what to do instead.
-const ELSEWHERE: &[(&str, &str)] = &[
+pub const ELSEWHERE: &[(&str, &str)] = &[
     ("database.db_host", "set spec.database.host"),
     ("database.db_port", "set spec.database.port"),
     ("database.db_name", "set spec.database.name"),
@@ -144,6 +144,39 @@ pub fn render(config: &Map<String, Value>, fields: &BTreeMap<&'static str, Value
     yaml::write(&Value::Object(all))
 }
 
+/// Whether a configuration, with its names as the reference has them, has a value at a path.
+pub fn is_set(config: &Map<String, Value>, path: &str) -> bool {
+    let mut names = path.split('.');
+    let first = names.next().and_then(|name| config.get(name));
+    names.fold(first, |value, name| value.and_then(|value| value.get(name))).is_some_and(|value| !value.is_null())
+}
+
+/// Takes out what the retired scheduler does not know: keys that are this program's own.
+pub fn retain_upstream(config: &mut Map<String, Value>) {
+    for key in keys().iter().filter(|key| is_own(key)) {
+        remove(config, &key.path);
+    }
+}
+
+/// The reference says so of each.
+fn is_own(key: &Key) -> bool {
+    key.path.starts_with("booking.") || key.meaning.contains("of this program's own")
+}
+
+/// Takes out a key by its path, and with it sections that have nothing else.
+pub fn remove(config: &mut Map<String, Value>, path: &str) {
+    let Some((first, rest)) = path.split_once('.') else {
+        config.remove(path);
+        return;
+    };
+    if let Some(Value::Object(section)) = config.get_mut(first) {
+        remove(section, rest);
+        if section.is_empty() {
+            config.remove(first);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -234,5 +267,20 @@ mod tests {
         assert_eq!(loaded.config.queue.worker_threads, 8);
         assert_eq!(loaded.config.database.db_host, "postgres.opencue.svc");
         assert_eq!(loaded.config.scheduler.ignore_tags, ["12", "old"]);
+    }
+
+    #[test]
+    fn the_retired_scheduler_gets_only_keys_that_it_knows() {
+        let mut config = map(json!({
+            "booking": { "chunk_frames": 50 },
+            "rqd": { "grpc_port": 8444, "call_timeout": "5s" },
+            "scheduler": { "drain_timeout": "5s" },
+            "logging": { "format": "json", "level": "debug" },
+        }));
+        retain_upstream(&mut config);
+        let known = json!({ "rqd": { "grpc_port": 8444 }, "logging": { "level": "debug" } });
+        assert_eq!(Value::Object(config.clone()), known);
+        assert!(is_set(&config, "logging.level") && !is_set(&config, "logging.format") && !is_set(&config, "queue.x"));
+        assert!(keys().iter().filter(|key| is_own(key)).count() > 15);
     }
 }

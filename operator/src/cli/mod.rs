@@ -1,8 +1,12 @@
 //! The command line of `cue-scheduler-operator`.
 
+mod import;
+mod offline;
+
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::crd;
 
@@ -20,12 +24,45 @@ pub struct Arguments {
 pub enum Command {
     /// Print the `CustomResourceDefinition`, exactly as it lies in crds/.
     Crd,
+    /// Say whether the resources in a file are sound: 0 if they are, 1 if not. No cluster is asked.
+    Check {
+        /// Manifests; `-` for standard input. Documents of other kinds are passed over.
+        file: PathBuf,
+    },
+    /// Print the objects that the resources in a file come to, as they would be applied to a cluster that has the Prometheus
+    /// Operator and KEDA. No cluster is asked, so versions of Secrets are left out.
+    Render {
+        /// Manifests; `-` for standard input. Documents of other kinds are passed over.
+        file: PathBuf,
+    },
+    /// Print a resource, and a Secret with user and password, that do what a scheduler.yaml does.
+    Import(Import),
+}
+
+/// What `import` takes.
+#[derive(Args, Clone, Debug)]
+pub struct Import {
+    /// scheduler.yaml; `-` for standard input.
+    pub file: PathBuf,
+    /// The resource's name.
+    #[arg(long, default_value = "farm")]
+    pub name: String,
+    /// The namespace of both.
+    #[arg(long, default_value = "opencue")]
+    pub namespace: String,
+    /// A facility, by its exact name; repeated for several. Otherwise the one that the file names.
+    #[arg(long = "facility", value_name = "NAME")]
+    pub facilities: Vec<String>,
 }
 
 /// Does what the arguments say.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    match &arguments.command {
-        Command::Crd => print!("{}", crd::definition_yaml()?),
-    }
+    let printed = match &arguments.command {
+        Command::Crd => crd::definition_yaml()?,
+        Command::Check { file } => offline::check(file)?,
+        Command::Render { file } => offline::render(file)?,
+        Command::Import(arguments) => import::import(arguments)?,
+    };
+    print!("{printed}");
     Ok(ExitCode::SUCCESS)
 }

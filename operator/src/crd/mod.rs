@@ -17,6 +17,7 @@
 mod account;
 mod autoscaling;
 mod availability;
+mod conform;
 mod database;
 mod definition;
 mod facility;
@@ -35,6 +36,7 @@ use serde_json::{Map, Value};
 pub use account::ServiceAccount;
 pub use autoscaling::{Autoscaling, Keda, TriggerAuthentication};
 pub use availability::{PodDisruptionBudget, RollingUpdate, Strategy, UpdateStrategy};
+pub use conform::conform;
 pub use database::{CertificateAuthority, ClientCertificate, Credentials, Database, KeySelector, SslMode};
 pub use definition::{SIZE_MAX, definition, definition_yaml};
 pub use facility::{Facility, FacilitySettings, Resources};
