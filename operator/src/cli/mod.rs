@@ -2,6 +2,8 @@
 
 mod import;
 mod offline;
+mod run;
+mod wait;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +24,10 @@ pub struct Arguments {
 /// What the program can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
+    /// Work: watch resources, and keep what they come to in the cluster.
+    Run(run::Run),
+    /// Wait until a resource is ready: 0 when it is, 1 when the time is over, with what is missing.
+    Wait(wait::Wait),
     /// Print the `CustomResourceDefinition`, exactly as it lies in crds/.
     Crd,
     /// Say whether the resources in a file are sound: 0 if they are, 1 if not. No cluster is asked.
@@ -58,6 +64,8 @@ pub struct Import {
 /// Does what the arguments say.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let printed = match &arguments.command {
+        Command::Run(arguments) => return runtime()?.block_on(run::run(arguments)),
+        Command::Wait(arguments) => return runtime()?.block_on(wait::wait(arguments)),
         Command::Crd => crd::definition_yaml()?,
         Command::Check { file } => offline::check(file)?,
         Command::Render { file } => offline::render(file)?,
@@ -65,4 +73,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     print!("{printed}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Two threads are enough for what is mostly waiting, and each costs memory.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
