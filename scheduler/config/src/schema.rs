@@ -55,15 +55,9 @@ fn leaf(key: &Key) -> Value {
     let mut schema = match key.kind {
         Kind::Flag => json!({ "type": "boolean" }),
         Kind::Real | Kind::RealAboveZero => json!({ "type": "number" }),
-        Kind::Whole { .. } | Kind::Duration { .. } | Kind::Bytes => {
-            json!({ "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] })
-        }
+        Kind::Whole { .. } | Kind::Duration { .. } | Kind::Bytes => integer_or_text(),
         // A tag may look like a number.
-        Kind::Texts => {
-            let text =
-                json!({ "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] });
-            json!({ "type": "array", "items": text })
-        }
+        Kind::Texts | Kind::Wholes { .. } => json!({ "type": "array", "items": integer_or_text() }),
         Kind::Text | Kind::Secret | Kind::Path | Kind::OneOf(_) | Kind::LogFilter => json!({ "type": "string" }),
     };
     if key.optional {
@@ -71,6 +65,10 @@ fn leaf(key: &Key) -> Value {
     }
     schema["description"] = json!(description(key));
     schema
+}
+
+fn integer_or_text() -> Value {
+    json!({ "x-kubernetes-int-or-string": true, "anyOf": [{ "type": "integer" }, { "type": "string" }] })
 }
 
 fn description(key: &Key) -> String {
