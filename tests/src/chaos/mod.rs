@@ -160,7 +160,7 @@ async fn play(stage: &Stage<'_>, plan: &Plan) -> anyhow::Result<Outcome> {
     let playing = async {
         let began = Instant::now();
         let mischief = join_all(plan.mischief.iter().map(|mischief| mischief.done_to(stage)));
-        let faults = join_all(plan.schedule.faults.iter().map(|planned| stage.carry_out(planned, began)));
+        let faults = join_all(plan.schedule.by_thing().into_iter().map(|faults| stage.carry_out(faults, began)));
         let over = CancellationToken::new();
         let done = async {
             let done = tokio::join!(faults, mischief);

@@ -68,16 +68,18 @@ impl Replica {
         self.running.as_mut().with_context(|| format!("{} does not run", self.name))
     }
 
-    /// Sends the process a signal.
-    pub fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
+    /// Sends the process a signal, once it has begun.
+    pub async fn signal(&mut self, signal: Signal) -> anyhow::Result<()> {
         let name = self.name.clone();
-        self.process()?.signal(signal).with_context(|| format!("sending {signal:?} to {name}"))
+        let process = self.process()?;
+        process.begun().await?;
+        process.signal(signal).with_context(|| format!("sending {signal:?} to {name}"))
     }
 
     /// Kills the process.
     pub async fn kill(&mut self) -> anyhow::Result<()> {
         self.read_figures().await;
-        self.signal(Signal::KILL)?;
+        self.signal(Signal::KILL).await?;
         if let Some(mut killed) = self.running.take() {
             killed.wait().await?;
         }
@@ -94,9 +96,9 @@ impl Replica {
     }
 
     /// Lets the process go on, in case that it is stopped.
-    pub fn wake(&mut self) {
+    pub async fn wake(&mut self) {
         // One that has ended needs no waking.
-        let _ = self.signal(Signal::CONT);
+        let _ = self.signal(Signal::CONT).await;
     }
 
     /// How many members it knows, and how many pools it works on; none if it does not tell.

@@ -23,7 +23,7 @@ pub const REPLICAS: usize = 3;
 pub const GUESTS: usize = 2;
 
 /// Between two faults of one thing: a process has to be there before it can be killed.
-const APART: Duration = Duration::from_millis(700);
+pub(super) const APART: Duration = Duration::from_millis(700);
 
 /// Longer than the 8 s after which a silent member is ended, at two looks in a row. Shorter than what the launch protocol's residual gap
 /// needs: the take-over age (5 s and the time-out of a call and 5 s) and two questions, 2 s apart.
@@ -131,6 +131,19 @@ impl Schedule {
     /// Nothing goes wrong.
     pub fn calm(seed: u64) -> Self {
         Self { seed, faults: Vec::new() }
+    }
+
+    /// The faults of each thing, in the order of their beginnings.
+    pub fn by_thing(&self) -> Vec<Vec<&Planned>> {
+        let mut things: Vec<(Thing, Vec<&Planned>)> = Vec::new();
+        for planned in &self.faults {
+            let thing = planned.fault.thing();
+            match things.iter_mut().find(|(known, _)| *known == thing) {
+                Some((_, faults)) => faults.push(planned),
+                None => things.push((thing, vec![planned])),
+            }
+        }
+        things.into_iter().map(|(_, faults)| faults).collect()
     }
 
     /// When the last fault is healed.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::cuebot::Cuebot;
 use super::farm::{Manners, more, parts};
 use super::replica::Replica;
-use super::schedule::{Fault, GUESTS, Planned, REPLICAS, struck};
+use super::schedule::{APART, Fault, GUESTS, Planned, REPLICAS, struck};
 use crate::farm_sim::Fault as HostFault;
 use crate::harness::Harness;
 use crate::loader::add_job;
@@ -114,15 +114,20 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Does a fault at its time, and heals it at its time.
-    pub async fn carry_out(&self, planned: &Planned, began: Instant) -> anyhow::Result<()> {
-        let Planned { at, lasts, fault } = planned;
-        tokio::time::sleep_until(began + *at).await;
-        self.note(format_args!("begins: {fault}"));
-        self.begin(fault).await.with_context(|| fault.to_string())?;
-        tokio::time::sleep_until(began + *at + *lasts).await;
-        self.heal(fault).await.with_context(|| format!("healing: {fault}"))?;
-        self.note(format_args!("healed: {fault}"));
+    /// Does faults of one thing, each at its time, or when the one before is healed: a replica may need longer to leave than the
+    /// schedule thinks.
+    pub async fn carry_out(&self, faults: Vec<&Planned>, began: Instant) -> anyhow::Result<()> {
+        let mut earliest = began;
+        for Planned { at, lasts, fault } in faults {
+            tokio::time::sleep_until(earliest.max(began + *at)).await;
+            let begins = Instant::now();
+            self.note(format_args!("begins: {fault}"));
+            self.begin(fault).await.with_context(|| fault.to_string())?;
+            tokio::time::sleep_until(begins + *lasts).await;
+            self.heal(fault).await.with_context(|| format!("healing: {fault}"))?;
+            self.note(format_args!("healed: {fault}"));
+            earliest = Instant::now() + APART;
+        }
         Ok(())
     }
 
@@ -132,7 +137,7 @@ impl<'a> Stage<'a> {
             Fault::KillAtCommit(at) => self.kill_at_commit(*at).await?,
             Fault::Stop(at) => {
                 self.stopped.fetch_add(1, Ordering::SeqCst);
-                self.replicas[*at].lock().await.signal(Signal::STOP)?;
+                self.replicas[*at].lock().await.signal(Signal::STOP).await?;
             }
             Fault::Terminate(at) => self.leave(*at).await?,
             Fault::Join(at) => self.replicas[*at].lock().await.start()?,
@@ -155,7 +160,7 @@ impl<'a> Stage<'a> {
                 self.replicas[*at].lock().await.start()?;
             }
             Fault::Stop(at) => {
-                self.replicas[*at].lock().await.signal(Signal::CONT)?;
+                self.replicas[*at].lock().await.signal(Signal::CONT).await?;
                 *lock(&self.woken) = Some(Instant::now());
                 self.stopped.fetch_sub(1, Ordering::SeqCst);
             }
@@ -253,7 +258,7 @@ impl<'a> Stage<'a> {
     pub async fn stop_replicas(&self) -> anyhow::Result<Vec<i32>> {
         let stops = self.replicas.iter().map(async |replica| {
             let mut replica = replica.lock().await;
-            replica.wake();
+            replica.wake().await;
             replica.terminate().await
         });
         let codes: Vec<Option<i32>> = try_join_all(stops).await?;

@@ -157,6 +157,16 @@ impl Scheduler {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until there is a process that takes signals.
+    pub async fn begun(&self) -> anyhow::Result<()> {
+        let began = tokio::time::Instant::now();
+        while std::fs::read_to_string(&self.pid).map_or(true, |pid| !pid.ends_with('\n')) {
+            ensure!(began.elapsed() < READY_MAX, "cue-scheduler has not begun after {READY_MAX:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+
     /// Sends it a signal; it must have begun.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = std::fs::read_to_string(&self.pid).context("reading the number of the process")?;
