@@ -1,9 +1,10 @@
 # Every routine of the project. Each target does its own set-up: a fresh machine needs Rust, a C compiler and Python 3.
-.PHONY: help demo test scenarios chaos lint bench clean
+.PHONY: help demo test test-cluster scenarios chaos lint bench clean
 
 help:
 	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (half a minute after the build)"
 	@echo "make test    all tests"
+	@echo "make test-cluster   the Kubernetes operator against a real API server (Go builds it once, about 12 minutes, unless it is there)"
 	@echo "make scenarios   what must hold whatever Cuebot, users and agents do; LENGTH=short in some seconds each, ONLY=NAME, SEED=, GENERATION=b1 or c"
 	@echo "make chaos   three replicas while everything goes wrong by a seeded schedule; SEED=n repeats one, COUNT=m takes m seeds from there, LENGTH=short in half a minute each"
 	@echo "make lint    formatting and clippy"
@@ -19,6 +20,10 @@ test:
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
+# An API server from KUBEBUILDER_ASSETS or the PATH, or built and kept in the user's cache folder.
+test-cluster:
+	cargo test --locked --package cue-scheduler-operator --features cluster-tests --test cluster -- --nocapture
+
 scenarios:
 	cargo build --locked --workspace --bins
 	cargo run --locked --quiet --package cue-scheduler-testbed --bin scenarios -- $(if $(ONLY),--only $(ONLY)) $(if $(SEED),--seed $(SEED)) $(if $(GENERATION),--generation $(GENERATION)) $(if $(LENGTH),--length $(LENGTH))
@@ -29,7 +34,7 @@ chaos:
 
 lint:
 	cargo fmt --all --check
-	cargo clippy --locked --workspace --all-targets -- --deny warnings
+	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
 
 bench:
 	cargo build --locked --release --workspace --bins
