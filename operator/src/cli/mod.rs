@@ -5,6 +5,7 @@ mod offline;
 mod run;
 mod wait;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -71,8 +72,12 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Render { file } => offline::render(file)?,
         Command::Import(arguments) => import::import(arguments)?,
     };
-    print!("{printed}");
-    Ok(ExitCode::SUCCESS)
+    match std::io::stdout().write_all(printed.as_bytes()) {
+        // Who reads has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Two threads are enough for what is mostly waiting, and each costs memory.

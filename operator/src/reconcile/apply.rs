@@ -27,6 +27,8 @@ use crate::wanted::{Scale, Wanted};
 pub struct Applied {
     /// Deployments as they are after it, by name.
     pub deployments: BTreeMap<String, DeploymentSeen>,
+    /// The hashes of the configurations that were applied, by the name of the Deployment.
+    pub config_hashes: BTreeMap<String, String>,
     /// Facilities whose pods wait for another's roll-out: name and whom they wait for.
     pub held: BTreeMap<String, String>,
     /// Names that somebody else's objects have, a sentence each.
@@ -58,6 +60,11 @@ pub async fn apply(
         .map(|facility| facility.names.object.clone())
         .zip(turns(&desired.facilities, &observed.deployments))
         .collect();
+    for facility in &desired.facilities {
+        if turns.get(&facility.names.object) == Some(&Turn::Apply) {
+            applied.config_hashes.insert(facility.names.object.clone(), facility.config_hash.clone());
+        }
+    }
     for (kind, manifest) in desired.objects() {
         let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
         if let (Kind::Deployment, Some(Turn::Hold { behind })) = (kind, turns.get(name)) {

@@ -5,7 +5,8 @@ use std::path::Path;
 use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
 
-use crate::control_plane::ControlPlane;
+use crate::control_plane::{ControlPlane, until};
+use crate::operator::LIMIT;
 
 fn resource(case: &Value) -> Value {
     let mut spec = json!({
@@ -74,7 +75,10 @@ fn the_api_server_adds_no_default_to_a_configuration_and_drops_nothing() {
 #[test]
 fn kubectl_explains_every_field() {
     let plane = ControlPlane::running();
-    let said = plane.run(&["explain", "schd.spec.facilities.autoscaling"]);
+    // The descriptions are published some seconds after the definition.
+    let explain = || plane.attempt(&["explain", "schd.spec.facilities.autoscaling"], "");
+    until(LIMIT, || explain().0, || explain().1);
+    let said = explain().1;
     for words in ["minReplicas", "-required-", "Fewest replicas.", "targetCPUUtilization"] {
         assert!(said.contains(words), "{said}");
     }

@@ -43,7 +43,8 @@ impl ControlPlane {
         &RUNNING
     }
 
-    fn start() -> Self {
+    /// Another one, which ends with the program.
+    pub fn start() -> Self {
         let binaries = Binaries::get();
         let started = Instant::now();
         let folder = tempfile::tempdir().unwrap();
@@ -128,19 +129,19 @@ impl ControlPlane {
         until(START_LIMIT, || plane_kubectl(&["get", "serviceaccount", "default"]).status.success(), || tail(&log));
         println!("the control plane was there after {:.1} s", started.elapsed().as_secs_f64());
         let plane = Self { admin, folder, address, binaries, _leashes: leashes };
-        let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/schedulerdeployments.yaml");
-        // Client-side on purpose: it keeps a copy in an annotation, for which the definition has to be small.
-        plane.run(&["apply", "-f", definition.to_str().unwrap()]);
-        plane.run(&[
-            "wait",
-            "--for=condition=Established",
-            "crd/schedulerdeployments.scheduler.opencue.io",
-            "--timeout=60s",
-        ]);
+        plane.install_definition();
         // `explain` takes what is remembered for all there is.
         let _ = fs::remove_dir_all(discovered(&plane.admin));
         plane.apply(&plane.role_of_the_chart());
         plane
+    }
+
+    /// The definition as it lies in `crds/`.
+    pub fn install_definition(&self) {
+        let definition = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/schedulerdeployments.yaml");
+        // Client-side on purpose: it keeps a copy in an annotation, for which the definition has to be small.
+        self.run(&["apply", "-f", definition.to_str().unwrap()]);
+        until(START_LIMIT, || self.attempt(&["get", "schd"], "").0, || "the definition is not established".to_owned());
     }
 
     /// A user with exactly the rights of the operator's chart.

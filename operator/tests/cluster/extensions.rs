@@ -1,30 +1,49 @@
 //! Definitions that come and go while the operator runs.
 
+use std::path::PathBuf;
+use std::process::Command;
+
 use serde_json::{Value, json};
 
-use crate::operator::{Operator, Place};
+use crate::control_plane::{ControlPlane, until};
+use crate::operator::{LIMIT, Operator, Place};
 
-/// A definition with the group, version and kind of somebody else's, for whatever they have in it.
-pub fn definition(group: &str, version: &str, kind: &str, plural: &str) -> Value {
-    let schema = json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": format!("{plural}.{group}") },
-        "spec": {
-            "group": group, "scope": "Namespaced",
-            "names": { "kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List") },
-            "versions": [{ "name": version, "served": true, "storage": true, "schema": schema }],
-        },
-    })
+/// Modules that have the definitions, where in them, and which.
+const SOURCES: [(&str, &str, &[&str]); 2] = [
+    (
+        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        "example/prometheus-operator-crd",
+        &[
+            "monitoring.coreos.com_servicemonitors",
+            "monitoring.coreos.com_podmonitors",
+            "monitoring.coreos.com_prometheusrules",
+        ],
+    ),
+    ("github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases", &["keda.sh_scaledobjects"]),
+];
+
+/// Installs the definitions of the Prometheus Operator and of KEDA, as they are published.
+pub fn install(plane: &ControlPlane) {
+    for (module, folder, names) in SOURCES {
+        let folder = fetched(module).join(folder);
+        for name in names {
+            let file = folder.join(format!("{name}.yaml"));
+            // Too large for a copy in an annotation.
+            plane.run(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()]);
+        }
+    }
 }
 
-pub const MONITORING: [(&str, &str); 3] =
-    [("ServiceMonitor", "servicemonitors"), ("PodMonitor", "podmonitors"), ("PrometheusRule", "prometheusrules")];
-
-/// All that the operator can use.
-pub fn all() -> Vec<Value> {
-    let monitoring = MONITORING.map(|(kind, plural)| definition("monitoring.coreos.com", "v1", kind, plural));
-    let keda = definition("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects");
-    monitoring.into_iter().chain([keda]).collect()
+/// The folder of a Go module, fetched if it is not there.
+fn fetched(module: &str) -> PathBuf {
+    // Outside of any module, so that none is changed.
+    let outside = tempfile::tempdir().unwrap();
+    let output = Command::new("go").args(["mod", "download", "-json", module]).current_dir(outside.path()).output();
+    let output = output.unwrap_or_else(|error| panic!("{module} is fetched with Go: {error}"));
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+    let folder =
+        said["Dir"].as_str().unwrap_or_else(|| panic!("{module}: {}", String::from_utf8_lossy(&output.stdout)));
+    PathBuf::from(folder)
 }
 
 #[test]
@@ -41,7 +60,7 @@ fn extensions_are_used_when_they_come() {
         }),
     );
     place.wait("the facility is made all the same", || !place.get("deployment/farm-lax").is_null());
-    place.plane.apply_all(&all());
+    install(place.plane);
     place.wait("they are used", || {
         place.get("schd/farm")["status"]["monitoring"]["scaledObjects"] == true
             && !place.get("servicemonitor/farm").is_null()
@@ -54,4 +73,38 @@ fn extensions_are_used_when_they_come() {
         place.get("servicemonitor/farm").is_null() && place.get("scaledobject/farm-lax").is_null()
     });
     assert!(operator.is_running());
+}
+
+/// The operator's own definition is taken away under way, with all resources, and comes back.
+#[test]
+fn without_its_definition_it_waits_and_says_so() {
+    // A control plane of its own: the resources of other tests would go too.
+    let plane = ControlPlane::start();
+    let user = plane.operator("default");
+    let mut operator = Operator::of(&user, "default");
+    until(LIMIT, || operator.page("/readyz").0 == 200, || operator.page("/readyz").1);
+    let resource = json!({
+        "apiVersion": "scheduler.opencue.io/v1alpha1", "kind": "SchedulerDeployment", "metadata": { "name": "farm", "namespace": "default" },
+        "spec": { "database": { "host": "postgres", "credentialsSecretRef": { "name": "cuebot-db" } }, "facilities": [{ "name": "spi" }] },
+    });
+    let secret = json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "cuebot-db", "namespace": "default" },
+        "stringData": { "username": "u", "password": "p" } });
+    plane.apply_all(&[secret, resource.clone()]);
+    let is_made = || !plane.get("default", "deployment/farm-spi").is_null();
+    until(LIMIT, is_made, || plane.get("default", "schd/farm").to_string());
+    plane.run(&["delete", "crd", "schedulerdeployments.scheduler.opencue.io"]);
+    until(LIMIT, || operator.page("/readyz").0 == 503, || operator.page("/readyz").1);
+    let (_, reason) = operator.page("/readyz");
+    assert!(reason.contains("watching SchedulerDeployments"), "{reason}");
+    assert!(operator.is_running());
+    plane.install_definition();
+    plane.apply_all(&[resource]);
+    until(LIMIT, || operator.page("/readyz").0 == 200, || operator.page("/readyz").1);
+    // What the first resource left belongs to nobody now: the cluster removes it, and only then the second has its own.
+    let is_its_own = || {
+        let uid = plane.get("default", "schd/farm")["metadata"]["uid"].clone();
+        uid.is_string() && plane.get("default", "deployment/farm-spi")["metadata"]["ownerReferences"][0]["uid"] == uid
+    };
+    until(LIMIT, is_its_own, || plane.get("default", "schd/farm").to_string());
+    assert_eq!(operator.stop(), 0);
 }

@@ -1,11 +1,14 @@
 //! The life of a resource: made, changed in each way, rotated, paused, removed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
 
+use crate::extensions;
 use crate::operator::{Operator, Place};
 
 fn template_annotation(deployment: &Value, key: &str) -> Value {
@@ -97,6 +100,45 @@ fn a_resource_is_made_changed_rotated_and_removed() {
         left.iter().all(|object| !object["metadata"]["name"].as_str().unwrap().starts_with("farm"))
     });
     assert_eq!(operator.stop(), 0);
+}
+
+/// Every resource of the snapshots, some of them over one another: each field is made, changed and taken back.
+#[test]
+fn every_field_is_taken_by_the_api_server_and_can_be_changed() {
+    let place = Place::new("fields");
+    extensions::install(place.plane);
+    let object = |kind: &str, name: &str, field: &str, data: Value| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": name, "namespace": "fields" }, field: data });
+    let secret = |name: &str, data: Value| object("Secret", name, "stringData", data);
+    place.plane.apply_all(&[
+        secret("cuebot-db", json!({ "user": "u", "pass": "p", "username": "u", "password": "p" })),
+        secret("cuebot-app", json!({ "username": "u", "password": "p", "host": "h", "port": "5432", "dbname": "cuebot" })),
+        secret("cuebot-ca", json!({ "ca.crt": "x" })),
+        secret("scheduler-tls", json!({ "tls.crt": "x", "tls.key": "x" })),
+        object("ConfigMap", "authorities", "data", json!({ "bundle.pem": "x" })),
+        json!({ "apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": { "name": "high" }, "value": 1000 }),
+    ]);
+    let user = place.plane.operator("fields");
+    let _operator = Operator::of(&user, "fields");
+    for file in ["plain", "studio", "cloudnativepg", "upstream", "names", "plain"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/resources/{file}.yaml"));
+        let mut resource: Value = yaml::read(&std::fs::read_to_string(path).unwrap()).unwrap();
+        resource["metadata"]["namespace"] = json!("fields");
+        place.plane.apply(&resource.to_string());
+        if file == "studio" {
+            // KEDA itself is not there.
+            place.wait("made", || !place.get("deployment/studio-vancouver").is_null());
+            place.plane.run(&["scale", "-n", "fields", "deployment/studio-vancouver", "--replicas=2"]);
+        }
+        place.wait_ready(resource["metadata"]["name"].as_str().unwrap());
+    }
+    // The last is the smallest: what the others had is gone again.
+    let left = place.plane.list("fields", "deployments,services,networkpolicies");
+    let names = left.iter().filter(|object| object["metadata"]["labels"]["app.kubernetes.io/instance"] == "farm");
+    let names: Vec<String> = names.map(|object| format!("{} {}", object["kind"], object["metadata"]["name"])).collect();
+    assert_eq!(names, ["\"Deployment\" \"farm-spi\"", "\"Service\" \"farm-spi\""]);
+    let studio = place.get("deployment/studio-lax");
+    assert_eq!(studio["spec"]["template"]["spec"]["containers"][1]["name"], "sidecar");
+    assert_eq!(studio["spec"]["template"]["spec"]["hostAliases"][0]["ip"], "10.1.2.3");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod admission;
 mod binaries;
 mod control_plane;
 mod extensions;
+mod guide;
 mod life;
 mod operator;
 mod replicas;

@@ -70,6 +70,14 @@ impl Operator {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
     }
 
+    /// Seconds of CPU so far, a tick being a hundredth.
+    pub fn cpu(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u32 = fields[11..13].iter().map(|ticks| ticks.parse::<u32>().unwrap()).sum();
+        f64::from(ticks) / 100.0
+    }
+
     /// Status code and text of a page.
     pub fn page(&self, path: &str) -> (u16, String) {
         use std::io::{Read as _, Write as _};
@@ -98,22 +106,15 @@ impl Drop for Operator {
 pub struct Place {
     pub plane: &'static ControlPlane,
     pub namespace: String,
-    stop: Arc<AtomicBool>,
+    _pods: PodsReady,
 }
 
 impl Place {
     pub fn new(name: &str) -> Self {
         let plane = ControlPlane::running();
         plane.run(&["create", "namespace", name]);
-        let made = Self { plane, namespace: name.to_owned(), stop: Arc::default() };
+        let made = Self { plane, namespace: name.to_owned(), _pods: keep_pods_ready(plane, name) };
         made.put_secret("secret");
-        let (namespace, stop) = (name.to_owned(), Arc::clone(&made.stop));
-        std::thread::spawn(move || {
-            while !stop.load(Ordering::Relaxed) {
-                make_ready(plane, &namespace);
-                std::thread::sleep(Duration::from_millis(200));
-            }
-        });
         made
     }
 
@@ -174,9 +175,30 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
         let _ = self.plane.attempt(&["delete", "namespace", &self.namespace, "--wait=false"], "");
     }
+}
+
+/// Makes pods ready until it is dropped.
+pub struct PodsReady(Arc<AtomicBool>);
+
+impl Drop for PodsReady {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Begins to make the pods of a namespace ready, as a kubelet would.
+pub fn keep_pods_ready(plane: &'static ControlPlane, namespace: &str) -> PodsReady {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (namespace, stopped) = (namespace.to_owned(), Arc::clone(&stop));
+    std::thread::spawn(move || {
+        while !stopped.load(Ordering::Relaxed) {
+            make_ready(plane, &namespace);
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    PodsReady(stop)
 }
 
 /// Makes pods ready that are not.

@@ -28,7 +28,7 @@ fn given(role: &Value) -> BTreeSet<Right> {
 #[test]
 fn the_role_of_the_chart_is_what_is_used() {
     let place = Place::new("rights");
-    place.plane.apply_all(&extensions::all());
+    extensions::install(place.plane);
     let user = place.plane.operator("rights");
     // Everywhere, as it is installed; other tests' resources are in their own namespaces.
     let _operator = Operator::of(&user, "rights");

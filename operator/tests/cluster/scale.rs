@@ -47,9 +47,10 @@ fn two_hundred_resources_of_three_facilities_are_applied_in_a_minute() {
     assert_eq!(deployments, RESOURCES * FACILITIES);
     let calls = plane.calls(&user).len();
     println!(
-        "{RESOURCES} resources of {FACILITIES} facilities applied in {:.1} s, {:.1} calls each, {} MiB",
+        "{RESOURCES} resources of {FACILITIES} facilities applied in {:.1} s, {:.1} calls each, {:.1} s of CPU, {} MiB",
         taken.as_secs_f64(),
         calls as f64 / RESOURCES as f64,
+        operator.cpu(),
         operator.memory()
     );
     assert!(taken < 4 * GOAL);

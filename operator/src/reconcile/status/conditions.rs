@@ -106,8 +106,7 @@ fn progressing(seen: &Seen<'_>) -> Aspect {
         }
         Outcome::Paused(_) => settled("Paused", "Nothing is changed while it is paused."),
         Outcome::Applied(..) => {
-            let moving: Vec<&FacilityStatus> =
-                seen.rows.iter().filter(|row| row.updated < row.desired || held(seen, &row.name)).collect();
+            let moving: Vec<&FacilityStatus> = seen.rows.iter().filter(|row| row.updated < row.desired).collect();
             if moving.is_empty() {
                 settled("RolledOut", "All pods are as they are wanted.")
             } else {
@@ -115,10 +114,6 @@ fn progressing(seen: &Seen<'_>) -> Aspect {
             }
         }
     }
-}
-
-fn held(seen: &Seen<'_>, facility: &str) -> bool {
-    matches!(seen.outcome, Outcome::Applied(_, applied) if applied.held.contains_key(facility))
 }
 
 fn degraded(seen: &Seen<'_>) -> Aspect {

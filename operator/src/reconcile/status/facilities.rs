@@ -40,23 +40,29 @@ fn row(wanted: &Wanted, facility: &WantedFacility, outcome: &Outcome, observed: 
             replicas.max(autoscaling.min_replicas)
         }
     };
-    // A status of an older spec says nothing of the pods that are wanted now.
-    let updated = seen.filter(|seen| seen.is_observed).map_or(0, |seen| seen.updated);
+    // A status of an older spec says nothing of the pods that are wanted now, and neither do pods that wait for their turn.
+    let is_held = matches!(outcome, Outcome::Applied(_, applied) if applied.held.contains_key(&facility.name));
+    let updated = seen.filter(|seen| seen.is_observed && !is_held).map_or(0, |seen| seen.updated);
     FacilityStatus {
         name: facility.name.clone(),
         object_name: facility.names.object.clone(),
         desired,
         ready: seen.map_or(0, |seen| seen.ready),
         updated,
-        config_hash: config_hash(facility, observed),
+        config_hash: config_hash(facility, outcome, observed),
         selector: selector_text(&selector(&wanted.owner.name, Some(&facility.names.slug))),
         suspended: facility.scale == Scale::Suspended,
         message: message(facility, seen, outcome, observed),
     }
 }
 
-/// The configuration of the pods there are, the newest where they differ.
-fn config_hash(facility: &WantedFacility, observed: &Observed) -> Option<String> {
+/// The configuration that was applied last, or that the pods there are have.
+fn config_hash(facility: &WantedFacility, outcome: &Outcome, observed: &Observed) -> Option<String> {
+    if let Outcome::Applied(_, applied) = outcome
+        && let Some(hash) = applied.config_hashes.get(&facility.names.object)
+    {
+        return Some(hash.clone());
+    }
     let is_its = |slug: &Option<String>| slug.as_deref() == Some(&facility.names.slug);
     let mut pods = observed.pods.iter().filter(|pod| is_its(&pod.facility));
     pods.next_back().and_then(|pod| pod.config_hash.clone())

@@ -107,7 +107,7 @@ fn each_state_has_its_words() {
             "a facility waits for another",
             held,
             all_ready(),
-            ["True AllFacilitiesReady", "True EveryFacilityServed", "True RollingOut", "False AsExpected"],
+            ["False RollingOut", "True EveryFacilityServed", "True RollingOut", "False AsExpected"],
         ),
         (
             "refused",
