@@ -1,12 +1,14 @@
 //! What `check` refuses, and what it says: the table in `refused.yaml`, which the tests against a real API server share.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
 
+mod common;
+
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::{resource, table};
 use cue_scheduler_operator::yaml;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Standard output and error of `check` over a text on standard input, and the exit code.
 fn check(text: &str) -> (String, i32) {
@@ -23,31 +25,9 @@ fn check(text: &str) -> (String, i32) {
     (said, output.status.code().unwrap())
 }
 
-/// A sound resource with a case of the table laid over it.
-fn resource(case: &Value) -> Value {
-    let mut spec = json!({
-        "database": { "host": "postgres", "credentialsSecretRef": { "name": "cuebot-db" } },
-        "facilities": [{ "name": "spi" }],
-    });
-    for (field, value) in case["spec"].as_object().into_iter().flatten() {
-        match (spec[field].as_object_mut(), value) {
-            (Some(fields), Value::Object(more)) => fields.extend(more.clone()),
-            _ => spec[field] = value.clone(),
-        }
-    }
-    json!({
-        "apiVersion": "scheduler.opencue.io/v1alpha1",
-        "kind": "SchedulerDeployment",
-        "metadata": { "name": case["name"].as_str().unwrap_or("farm"), "namespace": "opencue" },
-        "spec": spec,
-    })
-}
-
 #[test]
 fn every_case_of_the_table_is_refused_in_its_words() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused.yaml");
-    let table: Vec<Value> = yaml::read(&std::fs::read_to_string(path).unwrap()).unwrap();
-    assert!(table.len() > 40);
+    let table = table();
     let (said, code) = check(&yaml::write(&resource(&json!({}))).unwrap());
     assert_eq!(code, 0, "the resource without a case is sound: {said}");
     let mut wrong = Vec::new();

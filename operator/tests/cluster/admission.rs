@@ -5,31 +5,16 @@ use std::path::Path;
 use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
 
+use crate::common::{resource, table};
 use crate::control_plane::{ControlPlane, until};
 use crate::operator::LIMIT;
-
-fn resource(case: &Value) -> Value {
-    let mut spec = json!({
-        "database": { "host": "postgres", "credentialsSecretRef": { "name": "cuebot-db" } },
-        "facilities": [{ "name": "spi" }],
-    });
-    for (field, value) in case["spec"].as_object().into_iter().flatten() {
-        match (spec[field].as_object_mut(), value) {
-            (Some(fields), Value::Object(more)) => fields.extend(more.clone()),
-            _ => spec[field] = value.clone(),
-        }
-    }
-    json!({ "apiVersion": "scheduler.opencue.io/v1alpha1", "kind": "SchedulerDeployment",
-        "metadata": { "name": case["name"].as_str().unwrap_or("farm"), "namespace": "default" }, "spec": spec })
-}
 
 /// The table of `refused.yaml`: what has words for admission is refused there, and everything else is let through, for the
 /// operator to tell.
 #[test]
 fn the_table_of_refusals_holds_at_admission() {
     let plane = ControlPlane::running();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/refused.yaml");
-    let table: Vec<Value> = yaml::read(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let table = table();
     let mut wrong = Vec::new();
     for case in &table {
         let manifest = resource(case).to_string();

@@ -4,6 +4,8 @@
 
 mod admission;
 mod binaries;
+#[path = "../common/mod.rs"]
+mod common;
 mod control_plane;
 mod extensions;
 mod guide;
