@@ -19,7 +19,7 @@ use crate::loader::generate::{ApartShape, apart};
 use crate::loader::load;
 use crate::postgres::{Database, Server};
 
-/// The ratio that this scenario is to reach with one and two replicas; of four on a small machine only the rate is told.
+/// The ratio that one and two replicas are to reach on four shows; of the others only the rate is told.
 const GOAL: f64 = 0.9;
 
 /// Number of pools, whatever the scale.
@@ -76,6 +76,7 @@ fn figure(pairs: &[(Ours, f64)], shape: &ApartShape, replicas: usize) -> Figure 
     let ratios: Vec<f64> = pairs.iter().map(|(mine, floor)| mine.rate / floor).collect();
     let ratio = (median(&ratios) * 1000.0).round() / 1000.0;
     let sum = |pick: fn(&Ours) -> f64| pairs.iter().map(|(mine, _)| pick(mine)).sum::<f64>();
+    let goal = if replicas <= 2 && shape.shows == POOLS { GOAL } else { 0.0 };
     let mut details = Map::new();
     details.insert("shows".to_owned(), json!(shape.shows));
     details.insert("replicas".to_owned(), json!(replicas));
@@ -91,8 +92,8 @@ fn figure(pairs: &[(Ours, f64)], shape: &ApartShape, replicas: usize) -> Figure 
         unit: "frames/s",
         baseline: median(&pairs.iter().map(|(_, floor)| *floor).collect::<Vec<_>>()),
         ratio,
-        goal: if replicas > 2 { 0.0 } else { GOAL },
-        pass: replicas > 2 || ratio >= GOAL,
+        goal,
+        pass: ratio >= goal,
         details,
     }
 }
