@@ -11,7 +11,8 @@ use crate::scenarios::{Parts, Scenario, Setting, Stage};
 /// See [`Scenario::demanded`].
 pub struct CompletionStorm;
 
-/// The longest that a pass may take.
+/// The longest that a pass should take. The short form, which runs wherever tests do and beside whatever else, fails at four times
+/// that.
 const PASS_MAX: Duration = Duration::from_secs(2);
 
 #[tonic::async_trait(?Send)]
@@ -21,7 +22,7 @@ impl Scenario for CompletionStorm {
     }
 
     fn demanded(&self) -> &'static str {
-        "jobs of 1-second frames, 400 in full, on hosts that take all at once: no pass longer than 2 s, no answered completion lost, \
+        "jobs of 1-second frames, 400 in full, on hosts that take all at once: no pass longer than 2 s in full, no answered completion lost, \
          each accepted once"
     }
 
@@ -49,9 +50,10 @@ hosts:
             .flat_map(|scheduler| scheduler.log().lines().filter_map(pass_time).collect::<Vec<_>>())
             .collect();
         let longest = passes.iter().max().copied().unwrap_or(Duration::MAX);
+        let most = stage.setting.pick(4 * PASS_MAX, PASS_MAX);
         stage.demand(
-            "no pass takes longer than 2 s",
-            longest <= PASS_MAX,
+            &format!("no pass takes longer than {most:?}"),
+            longest <= most,
             format!("{longest:?} of {} passes", passes.len()),
         );
         let runs = stage.harness.hosts.record();
