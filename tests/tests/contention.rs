@@ -16,7 +16,7 @@ use cue_scheduler::accounting::Accounting;
 use cue_scheduler::booking::{
     Booked, BookingSettings, Chunk, ChunkHost, ChunkLayer, Refusal, Refusals, Slot, book, undo,
 };
-use cue_scheduler::store::Store;
+use cue_scheduler::store::{Store, StoreError};
 use cue_scheduler_core::domain::amount::{Centicores, Kb, Resources};
 use cue_scheduler_core::launch::{Booking, Hold};
 use cue_scheduler_core::run_frame::{FrameRef, LaunchSource, LaunchTemplate, MemoryFactors};
@@ -114,7 +114,7 @@ impl Booker {
                     .map(|Booking { hold, .. }| hold)
                     .collect();
                 if !refused.is_empty() {
-                    tally.undone += undo(&self.store, &refused).await.unwrap().len();
+                    tally.undone += self.take_back(&refused).await;
                 }
                 for Booking { hold, .. } in bookings {
                     ends.spawn(end(self.client.clone(), hold));
@@ -123,6 +123,20 @@ impl Booker {
         }
         ends.join_all().await;
         tally
+    }
+
+    /// Undoes bookings, again and again while others hold the rows, as the launcher does; answers how many it undid.
+    async fn take_back(&self, refused: &[Hold]) -> usize {
+        let began = Instant::now();
+        loop {
+            match undo(&self.store, refused).await {
+                Ok(undone) => return undone.len(),
+                Err(error) => {
+                    let busy = error.retryable().is_some() || matches!(error, StoreError::Busy { .. });
+                    assert!(busy && began.elapsed() < DURATION, "{error:?}");
+                }
+            }
+        }
     }
 
     /// A few layers of the show in any order, some frames of each on any hosts.
