@@ -20,9 +20,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Cap, CapUse, Difference, caps, differences};
 
-/// A limit's record is locked by nobody who books, so a start that was under way when a person lowered the limit may land a moment
-/// later. After so long nothing is under way any more.
-const LIMIT_SETTLES_IN: Duration = Duration::from_secs(1);
+/// A limit's record, and a job's place in a folder, are locked by nobody who books, so a start that was under way when a person
+/// lowered the limit or moved the job may land a moment later. After so long nothing is under way any more.
+const SETTLES_IN: Duration = Duration::from_secs(1);
 
 /// What was seen of one cap.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +198,8 @@ struct Before {
     counted: String,
     /// When the cap was first seen as it stands.
     since: Instant,
+    /// When what it counts was last seen to become another set.
+    moved: Option<Instant>,
 }
 
 impl Seen {
@@ -211,7 +213,13 @@ impl Seen {
             let stood =
                 self.before.get(&key).filter(|before| before.allowed == used.allowed && before.counted == *counted);
             let since = stood.map_or(now, |before| before.since);
-            let settled = used.cap != "limit" || now.duration_since(since) >= LIMIT_SETTLES_IN;
+            let moved = match self.before.get(&key) {
+                Some(before) if before.counted == *counted => before.moved,
+                Some(_) => Some(now),
+                None => None,
+            };
+            let unsettled = if used.cap == "limit" { Some(since) } else { moved };
+            let settled = unsettled.is_none_or(|from| now.duration_since(from) >= SETTLES_IN);
             if stood.is_some() && settled && used.is_passed() {
                 let new = cap.taken().filter(|(_, place)| !self.places.contains(*place));
                 let new: Vec<String> = new.map(|(proc, _)| proc.clone()).collect();
@@ -219,7 +227,7 @@ impl Seen {
                     self.starts_over.push(StartOver { cap: used.clone(), procs: new });
                 }
             }
-            before.insert(key.clone(), Before { allowed: used.allowed, counted: counted.clone(), since });
+            before.insert(key.clone(), Before { allowed: used.allowed, counted: counted.clone(), since, moved });
             places.extend(cap.taken().map(|(_, place)| place.clone()));
             if used.used > 0 {
                 self.record(key, cap.used);
@@ -317,7 +325,17 @@ mod tests {
         assert_eq!(seen(lowered).starts_over, []);
         let mut moved = cap("folder", 1, &["a", "b"]);
         moved.counted = "another job".to_owned();
-        assert_eq!(seen(vec![cap("folder", 1, &["a"]), moved]).starts_over, []);
+        assert_eq!(seen(vec![cap("folder", 1, &["a"]), moved.clone()]).starts_over, []);
+        // What was under way at the move lands soon after it, and nothing later.
+        let landed =
+            Cap { used: used("folder", 3, 1), procs: ["a", "b", "c"].map(str::to_owned).to_vec(), ..moved.clone() };
+        for (after, starts) in [(50, 0), (1500, 1)] {
+            let (mut seen, now) = (Seen::default(), Instant::now());
+            seen.sample(vec![cap("folder", 1, &["a"])], now);
+            seen.sample(vec![moved.clone()], now);
+            seen.sample(vec![landed.clone()], now + Duration::from_millis(after));
+            assert_eq!(seen.into_records().starts_over.len(), starts, "{after} ms after the move");
+        }
     }
 
     #[test]
