@@ -104,12 +104,11 @@ async fn work(config: Config, stop: CancellationToken) -> anyhow::Result<()> {
         let mut engine = engine(&config, policy, store.clone(), launch, reporter.clone());
         engine.feed.share(table.clone());
         status.shares_by(table.clone());
-        let direct = direct(&config);
         let taking_over = launcher.clone().map(|launcher| {
             tokio::spawn(takeover::run(store.clone(), launcher, table.clone(), reporter.clone(), stop.clone()))
         });
         let (of_store, wake) = (store.clone(), engine.wake.clone());
-        let place = Ownership { store: of_store, direct, table, wake, observer: reporter.clone() }.start();
+        let place = Ownership { store: of_store, table, wake, observer: reporter.clone() }.start();
         let period = config.accounting.recompute_interval;
         let beside = [tokio::spawn(reporter.clone().heartbeat(period)), tokio::spawn(follow_password(store.clone()))];
         let counting = keep_counters(&store, period, &engine.wake, &reporter, &stop);
@@ -273,6 +272,7 @@ pub(crate) fn target(config: &Config) -> Target {
             Some(file) => Password::File(file.clone()),
             None => Password::Text(database.db_pass.expose().to_owned()),
         },
+        direct: Direct { host: database.direct_host.clone(), port: database.direct_port },
         tls: Tls {
             mode: database.sslmode,
             root_cert: database.ssl_root_cert.clone(),
@@ -282,11 +282,6 @@ pub(crate) fn target(config: &Config) -> Target {
         booking_connections: u32::try_from(config.queue.stream.job_buffer_size.permits()).unwrap_or(u32::MAX),
         member: member_name(config.scheduler.facility.as_deref(), rand::rng().random()),
     }
-}
-
-/// Where the server itself is, for coordination.
-pub(crate) fn direct(config: &Config) -> Direct {
-    Direct { host: config.database.direct_host.clone(), port: config.database.direct_port }
 }
 
 fn launch_settings(config: &Config) -> LaunchSettings {

@@ -1,9 +1,9 @@
 //! Real and simulated parts around cue-scheduler, shared by tests, demo and benchmarks.
 //!
-//! Real: PostgreSQL ([`postgres`]), the render agent from its Python package ([`python`], [`rqd_agent`]). Simulated: what
-//! Cuebot does to the database ([`cuebot_sim`]), and any number of render hosts ([`farm_sim`]). A farm is put into a database
-//! by the [`loader`] and checked by the [`auditor`], which shares no code with the scheduler. [`harness`] puts them together,
-//! [`scenarios`] lets things happen to them, and [`chaos`] everything at once.
+//! Real: PostgreSQL ([`postgres`]), a pooler before it ([`pgbouncer`]), the render agent from its Python package ([`python`],
+//! [`rqd_agent`]). Simulated: what Cuebot does to the database ([`cuebot_sim`]), and any number of render hosts ([`farm_sim`]). A
+//! farm is put into a database by the [`loader`] and checked by the [`auditor`], which shares no code with the scheduler.
+//! [`harness`] puts them together, [`scenarios`] lets things happen to them, and [`chaos`] everything at once.
 
 pub mod auditor;
 pub mod bench;
@@ -12,8 +12,10 @@ pub mod cuebot_sim;
 pub mod demo;
 pub mod farm_sim;
 pub mod harness;
+pub mod interrupt;
 pub mod loader;
 pub mod pg_proxy;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod python;
 pub mod rqd_agent;

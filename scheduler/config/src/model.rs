@@ -163,8 +163,8 @@ section! {
         db_pass_file: Option<PathBuf> = None, Kind::Path;
         /// The port of the server.
         db_port: u16 = 5432, PORT;
-        /// The server itself, where `db_host` is a pooler: coordination between replicas needs a session of its own.
-        /// Unset: `db_host`. A key of this program's own.
+        /// The server itself, where `db_host` is a pooler: coordination between replicas and listening to Cuebot's
+        /// announcements need sessions of their own. Unset: `db_host`. A key of this program's own.
         direct_host: Option<String> = None, Kind::Text;
         /// The port that goes with `direct_host`. Unset: `db_port`. A key of this program's own.
         direct_port: Option<u16> = None, PORT;

@@ -21,7 +21,11 @@ const PAUSE: Duration = Duration::from_secs(5);
 pub async fn listen(store: Store, wake: &Wake, dirty: &Dirty, observer: &dyn Observer, stop: CancellationToken) {
     loop {
         let ended = stop.run_until_cancelled(hear(&store, wake, dirty, observer)).await;
-        let Some(Err(error)) = ended else { return };
+        let error = match ended {
+            Some(Ok(())) => return tracing::info!("Cuebot's announcements are not heard: a pooler passes none on"),
+            Some(Err(error)) => error,
+            None => return,
+        };
         tracing::warn!("Cuebot's announcements are not heard, next try in {PAUSE:?}: {}", chain(&error));
         if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
             return;
@@ -29,14 +33,9 @@ pub async fn listen(store: Store, wake: &Wake, dirty: &Dirty, observer: &dyn Obs
     }
 }
 
-/// Hears messages until the connection can't be had.
-async fn hear(
-    store: &Store,
-    wake: &Wake,
-    dirty: &Dirty,
-    observer: &dyn Observer,
-) -> Result<std::convert::Infallible, StoreError> {
-    let mut notifications = store.listen(&[RELEASES, CAPS]).await?;
+/// Hears messages until the connection can't be had; not at all where there are none to hear.
+async fn hear(store: &Store, wake: &Wake, dirty: &Dirty, observer: &dyn Observer) -> Result<(), StoreError> {
+    let Some(mut notifications) = store.listen(&[RELEASES, CAPS]).await? else { return Ok(()) };
     tracing::info!("listening to Cuebot's announcements");
     loop {
         let Some((channel, payload)) = notifications.next().await? else {

@@ -59,7 +59,6 @@ pub async fn answer(config: &Config, question: &Question, as_json: bool) -> anyh
         Question::Members => {
             let owners = ask::Inquiry {
                 store: inquirer.store.clone(),
-                direct: app::direct(config),
                 facility: inquirer.scope.as_ref().map(|(id, _)| id.clone()),
                 ignored_tags: inquirer.ignored_tags().clone(),
                 hosts_max: config.scheduler.pool_hosts_max,

@@ -15,8 +15,8 @@ use super::STALE;
 use super::key::LockKey;
 use super::locks::look_once;
 use super::members::{Seen, member, see};
+use crate::store::Store;
 use crate::store::feed::TagRow;
-use crate::store::{Direct, Store};
 
 /// Columns of a terminal.
 const WIDTH: usize = 80;
@@ -25,8 +25,6 @@ const WIDTH: usize = 80;
 pub struct Inquiry {
     /// The database.
     pub store: Store,
-    /// How the server itself is reached.
-    pub direct: Direct,
     /// Only this facility's pools, or all.
     pub facility: Option<FacilityId>,
     /// Tags that make no pool: `scheduler.ignore_tags`.
@@ -46,7 +44,7 @@ pub struct Owners {
 impl Inquiry {
     /// Looks.
     pub async fn ask(&self) -> anyhow::Result<Owners> {
-        let (role, held) = look_once(&self.store, &self.direct).await?;
+        let (role, held) = look_once(&self.store).await?;
         let seen = see(&held, STALE);
         let pools = self.pools(role, &seen).await?;
         let owner = |pool: &Pool| seen.holders.get(&LockKey::of_pool(role, &pool.id())).cloned();

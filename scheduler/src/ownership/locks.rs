@@ -1,8 +1,8 @@
 //! The coordination session: the one connection of a replica that holds its place and its pools, as advisory locks.
 //!
 //! The locks live as long as the session. It is therefore not one of the pools' connections, and it must be a session of the
-//! server itself: a pooler that deals transactions to sessions of its own would leave our locks with whoever comes next. That
-//! is looked for before the first lock is taken, and again at every look.
+//! server itself: a pooler would leave our locks with whoever comes next. That is looked for before the first lock is taken,
+//! and again at every look.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use super::key::LockKey;
 use super::members::HeldLock;
-use crate::store::{Direct, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Longest wait for an answer on this connection; a session that doesn't answer for so long is taken for lost.
 const ANSWER_MAX: Duration = Duration::from_secs(4);
@@ -31,10 +31,10 @@ pub enum Loss {
     /// It did not answer.
     #[error("no answer on the coordination session within {0:?}")]
     Silent(Duration),
-    /// Statements of one connection do not go to one session.
+    /// The connection is no session of the server's, or another one from statement to statement.
     #[error(
-        "database.db_host is a pooler that deals transactions: set database.direct_host (and database.direct_port) to the \
-         PostgreSQL server itself"
+        "a pooler answers where the server should: set database.direct_host (and database.direct_port) to the PostgreSQL \
+         server itself"
     )]
     Pooled,
     /// The session does not hold the locks that it took.
@@ -75,16 +75,9 @@ pub struct Coordination {
 
 impl Coordination {
     /// Opens the session and takes the place of `member`.
-    pub async fn open(store: &Store, direct: &Direct, member: &str) -> Result<Self, Loss> {
-        let options = store.coordination_options(direct);
-        let connect = || answer("connecting for coordination", PgConnection::connect_with(&options));
-        let mut connection = connect().await?;
-        let mut second = connect().await?;
-        let whose = tokio::join!(ask_who(&mut connection), ask_who(&mut second));
-        let (who, other) = (whose.0?, whose.1?);
-        two_sessions(who, other)?;
-        // Its end is nobody's business.
-        drop(second.close().await);
+    pub async fn open(store: &Store, member: &str) -> Result<Self, Loss> {
+        let mut connection = connect(store).await?;
+        let who = ask_who(&mut connection).await?;
         let mut session = Self { connection, who };
         let place = LockKey::of_member(member);
         if session.take(&[place]).await?.is_empty() {
@@ -151,9 +144,12 @@ impl Coordination {
     }
 }
 
-/// Two connections are two sessions, unless somebody in between deals them out.
-fn two_sessions(first: Who, second: Who) -> Result<(), Loss> {
-    if first.pid == second.pid { Err(Loss::Pooled) } else { Ok(()) }
+async fn connect(store: &Store) -> Result<PgConnection, Loss> {
+    match tokio::time::timeout(ANSWER_MAX, store.own_session()).await {
+        Ok(Ok(opened)) => opened.ok_or(Loss::Pooled),
+        Ok(Err(error)) => Err(Loss::Database(error)),
+        Err(_) => Err(Loss::Silent(ANSWER_MAX)),
+    }
 }
 
 /// A connection stays one session, unless somebody in between deals them out: each has a process of its own at the server.
@@ -162,9 +158,8 @@ fn same_session(opened: i32, answered: i32) -> Result<(), Loss> {
 }
 
 /// Looks over a session of its own, which takes nothing: the role, and who is there and who holds what.
-pub async fn look_once(store: &Store, direct: &Direct) -> Result<(i64, Vec<HeldLock>), Loss> {
-    let options = store.coordination_options(direct);
-    let mut connection = answer("connecting for coordination", PgConnection::connect_with(&options)).await?;
+pub async fn look_once(store: &Store) -> Result<(i64, Vec<HeldLock>), Loss> {
+    let mut connection = connect(store).await?;
     let who = ask_who(&mut connection).await?;
     let held = look(&mut connection).await?;
     answer("closing the session", connection.close()).await?;
@@ -186,21 +181,5 @@ async fn answer<T>(what: &'static str, asked: impl Future<Output = Result<T, sql
     match tokio::time::timeout(ANSWER_MAX, asked).await {
         Ok(answer) => answer.map_err(|error| Loss::Database(StoreError::during(what)(error))),
         Err(_) => Err(Loss::Silent(ANSWER_MAX)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pooler_that_deals_transactions_shows_by_the_processes_that_answer() {
-        let who = |pid| Who { pid, role: 10 };
-        assert!(two_sessions(who(1), who(2)).is_ok() && same_session(1, 1).is_ok());
-        let quiet = two_sessions(who(1), who(1)).unwrap_err();
-        let busy = same_session(1, 2).unwrap_err();
-        for loss in [quiet, busy] {
-            assert!(loss.to_string().contains("database.direct_host"), "{loss}");
-        }
     }
 }

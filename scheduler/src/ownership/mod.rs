@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::chain;
 use crate::feed::Wake;
-use crate::store::{Direct, Store};
+use crate::store::Store;
 use key::LockKey;
 use locks::{Coordination, Loss};
 use members::{Seen, member, see};
@@ -106,8 +106,6 @@ impl Observer for () {}
 pub struct Ownership {
     /// The database.
     pub store: Store,
-    /// How the server itself is reached.
-    pub direct: Direct,
     /// What is shared with the feed.
     pub table: Arc<Table>,
     /// Wakes pools that were taken.
@@ -132,7 +130,7 @@ impl Ownership {
         let mut pause = PAUSE;
         let mut without_since = Instant::now();
         while !leave.is_cancelled() {
-            let opened = leave.run_until_cancelled(Coordination::open(&self.store, &self.direct, &me.id)).await;
+            let opened = leave.run_until_cancelled(Coordination::open(&self.store, &me.id)).await;
             let (loss, had_place) = match opened {
                 None => return,
                 Some(Err(loss)) => (loss, false),

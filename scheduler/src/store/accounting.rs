@@ -1,8 +1,7 @@
 //! The statements that set counters right, one method each. Their order is [`crate::accounting`]'s business.
 
-use sqlx::{Postgres, Transaction};
-
 use super::booking::{BEGIN, CounterColumns};
+use super::sessions::Transaction;
 use super::work::BookedRow;
 use super::{Store, StoreError, sql};
 
@@ -40,7 +39,7 @@ impl CounterTable {
 
 /// An open transaction that sets counters of one table right. Dropped without a commit, it is rolled back.
 pub struct CountersTx {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     table: CounterTable,
 }
 
@@ -87,7 +86,7 @@ impl Store {
 
     /// Begins to set counters of a table right.
     pub async fn begin_counters(&self, table: CounterTable) -> Result<CountersTx, StoreError> {
-        let tx = self.pool.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
+        let tx = self.pool.begin(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
         Ok(CountersTx { tx, table })
     }
 }
@@ -127,7 +126,7 @@ impl CountersTx {
     pub async fn jobs_with_wrong_layers(&mut self, jobs: &[&str]) -> Result<Vec<String>, StoreError> {
         sqlx::query_scalar(sql!("accounting/jobs_with_wrong_layers"))
             .bind(jobs)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("comparing layers with procs under a lock"))
     }
@@ -138,7 +137,7 @@ impl CountersTx {
         keys: &[&str],
         what: &'static str,
     ) -> Result<Vec<BookedRow>, StoreError> {
-        sqlx::query_as(statement).bind(keys).fetch_all(&mut *self.tx).await.map_err(StoreError::during(what))
+        sqlx::query_as(statement).bind(keys).fetch_all(&mut self.tx).await.map_err(StoreError::during(what))
     }
 
     /// Writes counters, also above a cap that was lowered below their use; the caps themselves stay as they are.
@@ -160,10 +159,10 @@ impl CountersTx {
             }
         };
         let written = StoreError::during("writing counters");
-        query.bind(&counters.gpus).execute(&mut *self.tx).await.map_err(written)?;
+        query.bind(&counters.gpus).execute(&mut self.tx).await.map_err(written)?;
         if let Some(restore) = restore {
             let restored = StoreError::during("restoring caps");
-            sqlx::query(restore).bind(&counters.key).execute(&mut *self.tx).await.map_err(restored)?;
+            sqlx::query(restore).bind(&counters.key).execute(&mut self.tx).await.map_err(restored)?;
         }
         Ok(())
     }
@@ -175,6 +174,6 @@ impl CountersTx {
 
     /// Takes everything back and frees the locks.
     pub async fn roll_back(self) -> Result<(), StoreError> {
-        self.tx.rollback().await.map_err(StoreError::during("rolling back"))
+        self.tx.roll_back().await.map_err(StoreError::during("rolling back"))
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::{Postgres, Transaction};
+use sqlx::Postgres;
 
 use super::schema::Schema;
+use super::sessions::Transaction;
 use super::work::BookedRow;
 use super::{Store, StoreError, sql};
 
@@ -172,7 +173,7 @@ async fn timed<T>(sum: &mut Duration, work: impl Future<Output = T>) -> T {
 
 /// An open booking transaction. Dropped without a commit, it is rolled back.
 pub struct BookingTx {
-    tx: Transaction<'static, Postgres>,
+    tx: Transaction,
     schema: Schema,
     waited: Duration,
 }
@@ -180,7 +181,7 @@ pub struct BookingTx {
 impl Store {
     /// Begins a booking transaction, or the undoing of one.
     pub async fn begin(&self) -> Result<BookingTx, StoreError> {
-        let tx = self.bookings.begin_with(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
+        let tx = self.bookings.begin(BEGIN).await.map_err(StoreError::during("beginning a transaction"))?;
         Ok(BookingTx { tx, schema: self.schema.clone(), waited: Duration::ZERO })
     }
 
@@ -214,7 +215,7 @@ impl BookingTx {
             .bind(candidate)
             .bind(layer)
             .bind(wanted)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("claiming frames"))
     }
@@ -223,10 +224,10 @@ impl BookingTx {
     /// counts hosts instead).
     pub async fn lock_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, Option<i64>, i64, bool)>, StoreError> {
         let lock = sqlx::query(sql!("booking/lock_limits")).bind(LIMIT_LOCK_CLASS).bind(limits);
-        timed(&mut self.waited, lock.execute(&mut *self.tx)).await.map_err(StoreError::during("locking limits"))?;
+        timed(&mut self.waited, lock.execute(&mut self.tx)).await.map_err(StoreError::during("locking limits"))?;
         sqlx::query_as(sql!("booking/running_under_limits"))
             .bind(limits)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("counting frames under limits"))
     }
@@ -235,7 +236,7 @@ impl BookingTx {
     pub async fn hosts_under_limits(&mut self, limits: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
         sqlx::query_as(sql!("work/hosts_under_limits"))
             .bind(limits)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("reading the hosts under limits"))
     }
@@ -243,7 +244,7 @@ impl BookingTx {
     /// Locks the rows that the frame triggers will write.
     pub async fn lock_stats(&mut self, layers: &[&str], jobs: &[&str]) -> Result<(), StoreError> {
         let lock = sqlx::query(sql!("booking/lock_stats")).bind(layers).bind(jobs);
-        timed(&mut self.waited, lock.execute(&mut *self.tx))
+        timed(&mut self.waited, lock.execute(&mut self.tx))
             .await
             .map_err(StoreError::during("locking frame counts"))?;
         Ok(())
@@ -265,7 +266,7 @@ impl BookingTx {
             .bind(&frames.gpus)
             .bind(&frames.gpu_memory)
             .bind([&NO_RETRY, uncounted].concat())
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("starting frames"))
     }
@@ -274,7 +275,7 @@ impl BookingTx {
     pub async fn why_not_started(&mut self, frames: &[&str]) -> Result<Vec<(String, String)>, StoreError> {
         sqlx::query_as(self.schema.fit(sql!("booking/why_not_started")))
             .bind(frames)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("asking why frames were not started"))
     }
@@ -298,7 +299,7 @@ impl BookingTx {
             .bind(&procs.gpus)
             .bind(&procs.gpu_memory)
             .bind(memory_used)
-            .fetch_all(&mut *self.tx)
+            .fetch_all(&mut self.tx)
             .await
             .map_err(StoreError::during("inserting procs"))
     }
@@ -312,7 +313,7 @@ impl BookingTx {
         jobs: &[&str],
     ) -> Result<Vec<ResourceRow>, StoreError> {
         let lock = sqlx::query_as(sql!("booking/lock_resources")).bind(hosts).bind(show).bind(layers).bind(jobs);
-        timed(&mut self.waited, lock.fetch_all(&mut *self.tx))
+        timed(&mut self.waited, lock.fetch_all(&mut self.tx))
             .await
             .map_err(StoreError::during("locking hosts and counters"))
     }
@@ -337,14 +338,14 @@ impl BookingTx {
         &mut self,
         query: sqlx::query::QueryAs<'_, Postgres, BookedRow, sqlx::postgres::PgArguments>,
     ) -> Result<Vec<BookedRow>, StoreError> {
-        query.fetch_all(&mut *self.tx).await.map_err(StoreError::during("summing procs under a lock"))
+        query.fetch_all(&mut self.tx).await.map_err(StoreError::during("summing procs under a lock"))
     }
 
     /// Takes the resources and counts them.
     pub async fn apply(&mut self, show: &str, taken: &ApplyColumns<'_>) -> Result<(), StoreError> {
         taken
             .bind_to(sqlx::query(sql!("booking/apply")), show)
-            .execute(&mut *self.tx)
+            .execute(&mut self.tx)
             .await
             .map_err(StoreError::during("taking host resources"))?;
         Ok(())
@@ -356,7 +357,7 @@ impl BookingTx {
             .bind(&taken.host)
             .bind(&taken.host_memory)
             .bind(&taken.host_gpu_memory)
-            .execute(&mut *self.tx)
+            .execute(&mut self.tx)
             .await
             .map_err(StoreError::during("taking reported memory"))?;
         Ok(())
@@ -369,10 +370,10 @@ impl BookingTx {
 
     /// Takes everything back.
     pub async fn roll_back(self) -> Result<(), StoreError> {
-        self.tx.rollback().await.map_err(StoreError::during("rolling back"))
+        self.tx.roll_back().await.map_err(StoreError::during("rolling back"))
     }
 
-    pub(super) fn connection(&mut self) -> &mut sqlx::PgConnection {
+    pub(super) fn executor(&mut self) -> &mut Transaction {
         &mut self.tx
     }
 }

@@ -10,15 +10,17 @@ pub struct Notifications {
 }
 
 impl Store {
-    /// Listens to channels.
-    pub async fn listen(&self, channels: &[&str]) -> Result<Notifications, StoreError> {
-        let options = (*self.pool.connect_options()).clone();
-        let own =
-            PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None).connect_lazy_with(options);
+    /// Listens to channels at the server itself. `None`: there is only a pooler, and that passes no messages on.
+    pub async fn listen(&self, channels: &[&str]) -> Result<Option<Notifications>, StoreError> {
+        if self.route.is_pooled() && self.direct.is_same() {
+            return Ok(None);
+        }
+        let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let own = own.connect_lazy_with(self.to_server());
         let during = || StoreError::during("listening");
         let mut listener = PgListener::connect_with(&own).await.map_err(during())?;
         listener.listen_all(channels.iter().copied()).await.map_err(during())?;
-        Ok(Notifications { listener })
+        Ok(Some(Notifications { listener }))
     }
 }
 

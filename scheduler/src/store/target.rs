@@ -21,6 +21,8 @@ pub struct Target {
     pub user: String,
     /// Where the password comes from.
     pub password: Password,
+    /// The server itself.
+    pub direct: Direct,
     /// TLS.
     pub tls: Tls,
     /// Most connections.
@@ -38,6 +40,13 @@ pub struct Direct {
     pub host: Option<String>,
     /// Port; `None` if it is the same.
     pub port: Option<u16>,
+}
+
+impl Direct {
+    /// Whether it is reached like everything else.
+    pub(super) fn is_same(&self) -> bool {
+        self.host.is_none() && self.port.is_none()
+    }
 }
 
 /// Where the password comes from. It does not print the password.
@@ -98,10 +107,7 @@ impl Tls {
 }
 
 impl Target {
-    /// For sqlx; without the password if that stands in a file.
-    ///
-    /// Every session has a statement time-out, and an idle-in-transaction time-out of 5 s: the open transaction of a stopped
-    /// process would otherwise hold row locks for ever.
+    /// For sqlx; without the password if that stands in a file, and with no settings for the session that a pooler might refuse.
     pub(super) fn options(&self) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)
@@ -109,14 +115,8 @@ impl Target {
             .database(&self.database)
             .username(&self.user)
             .application_name(&self.member)
-            .options([
-                ("timezone", "UTC"),
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("statement_timeout", "30s"),
-                ("tcp_keepalives_idle", "5"),
-                ("tcp_keepalives_interval", "2"),
-                ("tcp_keepalives_count", "3"),
-            ]);
+            // It concerns numbers as text, of which there are none.
+            .extra_float_digits(None);
         let options = match &self.password {
             Password::Text(password) => options.password(password),
             Password::File(_) => options,

@@ -58,7 +58,7 @@ impl BookingTx {
             .bind(frames)
             .bind(versions)
             .bind(procs)
-            .fetch_all(self.connection())
+            .fetch_all(self.executor())
             .await
             .map_err(StoreError::during("locking frames to undo"))
     }
@@ -68,7 +68,7 @@ impl BookingTx {
         sqlx::query_as(sql!("undo/delete_procs"))
             .bind(procs)
             .bind(frames)
-            .fetch_all(self.connection())
+            .fetch_all(self.executor())
             .await
             .map_err(StoreError::during("deleting procs"))
     }
@@ -78,7 +78,7 @@ impl BookingTx {
         sqlx::query_scalar(sql!("undo/clear_frames"))
             .bind(frames)
             .bind(versions)
-            .fetch_all(self.connection())
+            .fetch_all(self.executor())
             .await
             .map_err(StoreError::during("clearing frames"))
     }
@@ -86,7 +86,7 @@ impl BookingTx {
     /// Gives hosts and counters back what the procs of a show held; the amounts are positive.
     pub async fn give_back(&mut self, show: &str, held: &ApplyColumns<'_>) -> Result<(), StoreError> {
         held.bind_to(sqlx::query(sql!("undo/give_back")), show)
-            .execute(self.connection())
+            .execute(self.executor())
             .await
             .map_err(StoreError::during("giving back host resources"))?;
         Ok(())

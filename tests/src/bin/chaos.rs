@@ -6,10 +6,10 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Parser;
 use testbed::chaos::{Plan, REGRESSIONS, run};
+use testbed::interrupt::{interrupted, on_interrupt};
 use testbed::postgres::{Options, Server};
 use testbed::python::target_folder;
 use testbed::scenarios::Length;
-use tokio_util::sync::CancellationToken;
 
 /// Runs farms with three replicas while a seeded schedule of faults goes over them, and judges what came of it.
 #[derive(Parser)]
@@ -33,16 +33,14 @@ async fn main() -> anyhow::Result<ExitCode> {
     let seeds: Vec<u64> = before.iter().copied().chain(first..first.saturating_add(count)).collect();
     let folder = target_folder()?.join("chaos");
     std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
-    let interrupted = on_interrupt();
+    let interrupt = on_interrupt();
     let began = Instant::now();
     let mut server = Server::start(Options::default()).await?;
 
     let mut reports = Vec::new();
     for seed in &seeds {
-        let Some(report) = run(&mut server, &Plan::of(*seed, length), &folder, &interrupted).await? else {
-            eprintln!("interrupted; everything that was started is stopped");
-            // As a shell reports the end by SIGINT.
-            return Ok(ExitCode::from(130));
+        let Some(report) = run(&mut server, &Plan::of(*seed, length), &folder, &interrupt).await? else {
+            return Ok(interrupted());
         };
         print!("{report}");
         reports.push(report);
@@ -60,15 +58,4 @@ async fn main() -> anyhow::Result<ExitCode> {
     }
     println!("failed: {failed:?}");
     Ok(ExitCode::FAILURE)
-}
-
-fn on_interrupt() -> CancellationToken {
-    let interrupted = CancellationToken::new();
-    let token = interrupted.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            token.cancel();
-        }
-    });
-    interrupted
 }

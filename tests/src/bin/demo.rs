@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use testbed::demo::{DemoConfig, run};
 use testbed::harness::Existing;
+use testbed::interrupt::{interrupted, on_interrupt};
 use testbed::python::target_folder;
-use tokio_util::sync::CancellationToken;
 
 /// Books three thousand frames with two schedulers, on simulated hosts and a real render agent.
 #[derive(Parser)]
@@ -29,17 +29,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     if folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
-    let interrupted = CancellationToken::new();
-    let token = interrupted.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            token.cancel();
-        }
-    });
-    let Some(summary) = run(DemoConfig { existing, folder: folder.clone() }, interrupted).await? else {
-        eprintln!("interrupted; everything that was started is stopped");
-        // As a shell reports the end by SIGINT.
-        return Ok(ExitCode::from(130));
+    let Some(summary) = run(DemoConfig { existing, folder: folder.clone() }, on_interrupt()).await? else {
+        return Ok(interrupted());
     };
     println!("{summary}");
     std::fs::write(folder.join("summary.json"), serde_json::to_string_pretty(&summary)?)?;

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use clap::Parser;
 use testbed::cuebot_sim::Generation;
 use testbed::harness::Existing;
+use testbed::interrupt::{interrupted, on_interrupt};
 use testbed::postgres::Server;
 use testbed::python::target_folder;
 use testbed::scenarios::{ALL, Length, Place, Report, Scenario, Setting, run};
-use tokio_util::sync::CancellationToken;
 
 /// Puts scenarios on with real schedulers, simulated hosts and a stand-in Cuebot, and judges them.
 #[derive(Parser)]
@@ -50,17 +50,15 @@ async fn main() -> anyhow::Result<ExitCode> {
         Some((database, cuebot)) => Place::Existing(Existing { database, cuebot }, arguments.agent_port),
         None => Place::Private(Server::shared().await?),
     };
-    let interrupted = on_interrupt();
+    let interrupt = on_interrupt();
 
     println!("{}", Report::header());
     let mut reports = Vec::new();
     for scenario in chosen {
         for generation in &generations {
             let setting = Setting { seed: arguments.seed, length: arguments.length, generation: *generation };
-            let Some(report) = run(scenario, setting, &place, &folder, &interrupted).await else {
-                eprintln!("interrupted; everything that was started is stopped");
-                // As a shell reports the end by SIGINT.
-                return Ok(ExitCode::from(130));
+            let Some(report) = run(scenario, setting, &place, &folder, &interrupt).await else {
+                return Ok(interrupted());
             };
             print!("{report}");
             reports.push(report);
@@ -86,15 +84,4 @@ fn chosen(only: &[String]) -> anyhow::Result<Vec<&'static dyn Scenario>> {
             })
         })
         .collect()
-}
-
-fn on_interrupt() -> CancellationToken {
-    let interrupted = CancellationToken::new();
-    let token = interrupted.clone();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            token.cancel();
-        }
-    });
-    interrupted
 }

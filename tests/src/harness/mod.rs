@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use cue_scheduler::store::{Password, Target, Tls};
+use cue_scheduler::store::{Direct, Password, Target, Tls};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
@@ -183,6 +183,7 @@ async fn existing_database(url: &str) -> anyhow::Result<(PgPool, Target)> {
         database: options.get_database().unwrap_or_default().to_owned(),
         user: options.get_username().to_owned(),
         password: Password::Text(password.to_owned()),
+        direct: Direct::default(),
         tls: Tls::default(),
         pool_size: 20,
         booking_connections: 3,

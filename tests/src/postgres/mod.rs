@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use cue_scheduler::store::{Password, Target, Tls};
+use cue_scheduler::store::{Direct, Password, Target, Tls};
 use rustix::process::{Pid, Signal, kill_process};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
@@ -257,6 +257,7 @@ impl Database {
             database: self.name.clone(),
             user: USER.to_owned(),
             password: Password::Text(String::new()),
+            direct: Direct::default(),
             tls: Tls::default(),
             pool_size,
             booking_connections: 3,
@@ -281,28 +282,34 @@ fn options(port: u16, database: &str) -> PgConnectOptions {
 const KEPT: &str = "kept";
 
 impl Invocation {
-    /// Starts the server under a shell that stops it and removes its folder when this process is gone: the shell waits for the
-    /// end of its standard input, which this process holds open.
     fn start(&self) -> anyhow::Result<Child> {
-        const WATCH: &str = r#"
-            exec 3<&0
-            folder=$1; shift
-            "$@" </dev/null 3<&- & server=$!
-            (cat <&3 >/dev/null; kill -QUIT $server 2>/dev/null) & watch=$!
-            wait $server
-            kill $watch 2>/dev/null
-            cd / && { [ -e "$folder/kept" ] || rm -rf "$folder"; }"#;
         let Self { user, binaries, folder, settings } = self;
-        let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
-        let mut command = run_as(*user, Path::new("/bin/sh"));
-        command.args(["-c", WATCH, "sh"]).arg(folder).arg(binaries.join("postgres")).arg("-D").arg(folder.join("data"));
+        let mut command = watched(*user, folder, "QUIT", &binaries.join("postgres"))?;
+        command.arg("-D").arg(folder.join("data"));
         for (key, value) in settings {
             command.arg("-c").arg(format!("{key}={value}"));
         }
-        // A signal to the foreground group, such as Ctrl-C, is not for the server: it ends with this process.
-        command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
         command.spawn().context("starting PostgreSQL")
     }
+}
+
+/// A server program under a shell that ends it with this signal and removes its folder when this process is gone: the shell waits
+/// for the end of its standard input, which this process holds open. What it prints is in the folder's `log`.
+pub(crate) fn watched(user: Option<&str>, folder: &Path, signal: &str, program: &Path) -> anyhow::Result<Command> {
+    const WATCH: &str = r#"
+        exec 3<&0
+        folder=$1; signal=$2; shift 2
+        "$@" </dev/null 3<&- & server=$!
+        (cat <&3 >/dev/null; kill -s $signal $server 2>/dev/null) & watch=$!
+        wait $server
+        kill $watch 2>/dev/null
+        cd / && { [ -e "$folder/kept" ] || rm -rf "$folder"; }"#;
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("log"))?;
+    let mut command = run_as(user, Path::new("/bin/sh"));
+    command.args(["-c", WATCH, "sh"]).arg(folder).arg(signal).arg(program);
+    // A signal to the foreground group, such as Ctrl-C, is not for the server: it ends with this process.
+    command.process_group(0).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
+    Ok(command)
 }
 
 /// Writes a file that the server alone may read, as it wants it for keys.
@@ -330,8 +337,8 @@ fn user_group(user: &str) -> &str {
     if user == "nobody" { "nogroup" } else { user }
 }
 
-/// For root: a user to run the server as, who is given the folder.
-fn unprivileged_user(folder: &Path) -> anyhow::Result<Option<&'static str>> {
+/// For root: a user to run a server as, who is given the folder.
+pub(crate) fn unprivileged_user(folder: &Path) -> anyhow::Result<Option<&'static str>> {
     if std::fs::metadata(folder)?.uid() != 0 {
         return Ok(None);
     }
@@ -343,7 +350,7 @@ fn unprivileged_user(folder: &Path) -> anyhow::Result<Option<&'static str>> {
         std::os::unix::fs::chown(folder, Some(uid), Some(gid))?;
         return Ok(Some(user));
     }
-    bail!("PostgreSQL does not run as root, and there is none of the users {}", UNPRIVILEGED.join(", "))
+    bail!("this server does not run as root, and there is none of the users {}", UNPRIVILEGED.join(", "))
 }
 
 /// Whether the server's folder of libraries has the extension that counts statements. Distributions put links to the programs

@@ -5,5 +5,6 @@
 mod farm;
 mod hand_over;
 mod left_behind;
+mod pooler;
 mod scopes;
 mod sharing;
