@@ -9,18 +9,19 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Map, json};
+use serde_json::json;
 use sqlx::PgPool;
 
+use super::figure::round;
 use super::floor::{Rows, floor, prepare, server};
-use super::{Figure, Scale, median};
+use super::{Figure, Goal, Scale, median};
 use crate::harness::Scheduler;
 use crate::loader::generate::{ApartShape, apart};
 use crate::loader::load;
 use crate::postgres::{Database, Server};
 
 /// The ratio that one and two replicas are to reach on four shows; of the others only the rate is told.
-const GOAL: f64 = 0.9;
+const GOAL: Goal = Goal::RatioAtLeast(0.9);
 
 /// Number of pools, whatever the scale.
 const POOLS: usize = 4;
@@ -34,13 +35,12 @@ pub async fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     let server = server().await?;
     let mut figures = Vec::new();
     for shows in [1, POOLS] {
-        let scaled = |n: f64| ((n * scale.size).round() as usize).max(1);
         let shape = ApartShape {
             seed: 4,
             pools: POOLS,
             shows,
-            hosts_per_pool: scaled(100.0) as u32,
-            jobs_per_pool: scaled(150.0),
+            hosts_per_pool: scale.of(100) as u32,
+            jobs_per_pool: scale.of(150),
         };
         let loaded = server.database().await?;
         let pool = loaded.pool().await?;
@@ -73,29 +73,19 @@ pub async fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
 }
 
 fn figure(pairs: &[(Ours, f64)], shape: &ApartShape, replicas: usize) -> Figure {
-    let ratios: Vec<f64> = pairs.iter().map(|(mine, floor)| mine.rate / floor).collect();
-    let ratio = (median(&ratios) * 1000.0).round() / 1000.0;
+    let ratios: Vec<f64> = pairs.iter().map(|(mine, floor)| round(mine.rate / floor)).collect();
     let sum = |pick: fn(&Ours) -> f64| pairs.iter().map(|(mine, _)| pick(mine)).sum::<f64>();
-    let goal = if replicas <= 2 && shape.shows == POOLS { GOAL } else { 0.0 };
-    let mut details = Map::new();
-    details.insert("shows".to_owned(), json!(shape.shows));
-    details.insert("replicas".to_owned(), json!(replicas));
-    details.insert("frames".to_owned(), json!(shape.frames()));
-    details
-        .insert("ratios".to_owned(), json!(ratios.iter().map(|r| (r * 1000.0).round() / 1000.0).collect::<Vec<_>>()));
-    details.insert("transactions".to_owned(), json!(sum(|mine| mine.transactions)));
-    details.insert("transactions_lost_to_locks".to_owned(), json!(sum(|mine| mine.lost_to_locks)));
-    details.insert("frames_lost_to_others".to_owned(), json!(sum(|mine| mine.lost_frames)));
-    Figure {
-        scenario: "four-pools",
-        figure: median(&pairs.iter().map(|(mine, _)| mine.rate).collect::<Vec<_>>()),
-        unit: "frames/s",
-        baseline: median(&pairs.iter().map(|(_, floor)| *floor).collect::<Vec<_>>()),
-        ratio,
-        goal,
-        pass: ratio >= goal,
-        details,
-    }
+    let rate = median(&pairs.iter().map(|(mine, _)| mine.rate).collect::<Vec<_>>());
+    let floor = median(&pairs.iter().map(|(_, floor)| *floor).collect::<Vec<_>>());
+    let what = format!("shows: {}, replicas: {replicas}", shape.shows);
+    let figure = Figure::new("four-pools", what, rate, "frames/s")
+        .against(floor, median(&ratios))
+        .with("frames", shape.frames())
+        .with("ratios", json!(ratios))
+        .with("transactions", sum(|mine| mine.transactions))
+        .with("transactions_lost_to_locks", sum(|mine| mine.lost_to_locks))
+        .with("frames_lost_to_others", sum(|mine| mine.lost_frames));
+    if replicas <= 2 && shape.shows == POOLS { figure.with_goal(GOAL) } else { figure }
 }
 
 /// What replicas did in one run.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use testbed::bench::{self, Scale, booking_floor, four_pools};
+use testbed::bench::{self, Scale, Scenario};
 
 #[derive(Parser)]
 #[command(about = "Benchmarks of cue-scheduler, each against something measured in the same run")]
@@ -23,14 +23,6 @@ struct Arguments {
     output: PathBuf,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Scenario {
-    /// One replica on a large farm.
-    BookingFloor,
-    /// One, two and four replicas on four pools, of one show and of four.
-    FourPools,
-}
-
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
@@ -43,10 +35,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     let mut figures = Vec::new();
     for scenario in Scenario::value_variants() {
         if arguments.only.is_none_or(|only| only == *scenario) {
-            figures.extend(match scenario {
-                Scenario::BookingFloor => booking_floor::run(scale).await?,
-                Scenario::FourPools => four_pools::run(scale).await?,
-            });
+            eprintln!("{}", scenario.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned()));
+            figures.extend(scenario.run(scale).await?);
         }
     }
     print!("{}", bench::table(&figures));

@@ -5,6 +5,7 @@
 //! loads its shows there and uses them, so that a studio can try it on its own test farm.
 
 pub mod scheduler;
+mod simulated;
 mod watch;
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use crate::postgres::{Database, Options, Server};
 use crate::rqd_agent::{Agent, AgentConfig};
 
 pub use scheduler::Scheduler;
+pub use simulated::simulated;
 pub use watch::States;
 
 /// An existing installation to use.

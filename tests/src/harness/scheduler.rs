@@ -169,9 +169,13 @@ impl Scheduler {
 
     /// Sends it a signal; it must have begun.
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        Ok(kill_process(self.process()?, signal)?)
+    }
+
+    /// The number of its process; it must have begun.
+    pub fn process(&self) -> anyhow::Result<Pid> {
         let pid = std::fs::read_to_string(&self.pid).context("reading the number of the process")?;
-        let pid = Pid::from_raw(pid.trim().parse()?).context("a process has no number 0")?;
-        Ok(kill_process(pid, signal)?)
+        Pid::from_raw(pid.trim().parse()?).context("a process has no number 0")
     }
 
     /// Waits for its end without telling it to; the exit code.

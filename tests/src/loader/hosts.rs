@@ -11,7 +11,7 @@ use super::places::{Allocation, Places};
 use super::seeded::Ids;
 
 /// The first address given out when a group names none: far from 127.0.0.1, on which other programs listen.
-const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 16, 0, 1);
+pub(crate) const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 16, 0, 1);
 
 /// The last address of loopback; a broadcast address, which can't be dialled.
 const LAST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 255, 255, 255);

@@ -26,6 +26,8 @@ use description::{FarmDescription, JobDescription};
 use places::Places;
 use seeded::Ids;
 
+pub(crate) use hosts::FIRST_ADDRESS;
+
 /// The ids of what was loaded, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {

@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::Setting;
 use crate::cuebot_sim::CuebotConfig;
-use crate::farm_sim::{FarmConfig, HostSet};
+use crate::farm_sim::FarmConfig;
+use crate::harness::simulated;
 use crate::loader::Loaded;
 use crate::loader::description::{AllocationDescription, FarmDescription, HostGroup, SubscriptionDescription};
 use crate::postgres::free_port;
@@ -30,7 +31,7 @@ impl Parts {
     /// The parts for a described farm: its hosts simulated, two schedulers whose counters are compared every second, and a Cuebot of
     /// the wanted generation that sends kills to the hosts.
     pub fn new(setting: &Setting, farm: FarmDescription) -> anyhow::Result<Self> {
-        let hosts = farm.hosts.iter().map(|group| host_set(&farm, group)).collect::<anyhow::Result<_>>()?;
+        let hosts = simulated(&farm)?;
         // Cuebot is started before the hosts and has to know their port.
         let port = free_port()?;
         Ok(Self {
@@ -119,24 +120,6 @@ pub(super) fn two_pools(mut farm: FarmDescription, shows: &[&str]) -> anyhow::Re
 }
 
 /// The simulated hosts of a group.
-fn host_set(farm: &FarmDescription, group: &HostGroup) -> anyhow::Result<HostSet> {
-    let of_allocation = farm
-        .facilities
-        .iter()
-        .find(|facility| facility.allocations.iter().any(|allocation| allocation.name == group.allocation));
-    Ok(HostSet {
-        first: group.first_address.context("hosts of a scenario need a first_address")?,
-        count: group.count,
-        cores: u32::try_from(group.cores.to_centicores() / 100)?,
-        memory_kb: u64::try_from(group.memory.to_kib())?,
-        gpus: u32::try_from(group.gpus)?,
-        gpu_memory_kb: u64::try_from(group.gpu_memory.to_kib())?,
-        os: group.os.clone(),
-        facility: of_allocation.map(|facility| facility.name.clone()).unwrap_or_default(),
-        tags: group.hardware_tags.clone(),
-    })
-}
-
 /// Puts a prefix before all names that must be unique in a database, so that a scenario can be loaded beside what is there.
 pub(super) fn prefixed(mut farm: FarmDescription, prefix: &str) -> FarmDescription {
     let put = |name: &mut String| name.insert_str(0, prefix);
