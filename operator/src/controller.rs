@@ -22,7 +22,7 @@ use crate::reconcile::error::Error;
 use crate::reconcile::events::Events;
 use crate::reconcile::status::Written;
 use crate::reconcile::validate::Defaults;
-use crate::reconcile::{Context, ledger::Ledger, reconcile};
+use crate::reconcile::{Context, gone, ledger::Ledger, reconcile};
 
 /// Changes that come together are looked at together.
 const DEBOUNCE: Duration = Duration::from_millis(50);
@@ -134,9 +134,9 @@ async fn work(
             }
             // It went away between the event and the look.
             Err(controller::Error::ObjectNotFound(resource)) => {
-                let user = (resource.namespace.unwrap_or_default(), resource.name);
-                context.watching.queue.begin(&ResourceRef::new(&user.1).within(&user.0));
-                context.references.release(&user, &[]);
+                let resource = ResourceRef::new(&resource.name).within(&resource.namespace.unwrap_or_default());
+                context.watching.queue.begin(&resource);
+                gone(&resource, context);
             }
             Err(error) => tracing::warn!(error = %error, "the queue failed"),
         }

@@ -98,6 +98,12 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
     let timer = context.metrics.reconcile();
     let key = ResourceRef::from_obj(&*resource);
     context.watching.queue.begin(&key);
+    // It was taken out of the cache before; a change since then found the resource waiting and would be forgotten.
+    let Some(resource) = context.caches.resources.get(&key) else {
+        gone(&key, &context);
+        timer.done("deleted");
+        return Ok(Action::await_change());
+    };
     let resource = match &resource.0 {
         Ok(resource) => resource,
         Err(error) => {
@@ -129,6 +135,12 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
     context.events.publish(resource, &outcome, &change).await;
     timer.done("success");
     Ok(Action::requeue(spread(context.refresh)))
+}
+
+/// A resource that is not there any more refers to nothing. What it owned the cluster removes.
+pub fn gone(resource: &ResourceRef, context: &Context) {
+    let user = (resource.namespace.clone().unwrap_or_default(), resource.name.clone());
+    context.references.release(&user, &[]);
 }
 
 /// A time around this one, so that what was applied together is not looked at together for ever.
