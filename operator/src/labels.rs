@@ -25,6 +25,9 @@ pub const SECRET_REVISION: &str = "scheduler.opencue.io/secret-revision";
 /// On Deployments: the hash of the pod template that the operator made.
 pub const TEMPLATE_HASH: &str = "scheduler.opencue.io/template-hash";
 
+/// On Deployments: the hash of what of the pod template all facilities have in common.
+pub const COMMON_HASH: &str = "scheduler.opencue.io/common-hash";
+
 /// How labels of the operator itself begin; nobody else may set these.
 pub const PREFIX: &str = "scheduler.opencue.io/";
 

@@ -42,6 +42,8 @@ pub struct Wanted {
     pub pod_template: Map<String, Value>,
     /// The facilities, in the order of the list.
     pub facilities: Vec<WantedFacility>,
+    /// A facility that says nothing of its own and is never made: what of a pod all facilities have in common shows in it.
+    pub plain: WantedFacility,
 }
 
 /// The resource that owns what is built.

@@ -83,6 +83,8 @@ pub struct DeploymentSeen {
     pub replicas: i32,
     /// The hash of the pod template that the operator applied.
     pub template_hash: Option<String>,
+    /// The hash of what of it all facilities have in common.
+    pub common_hash: Option<String>,
     /// Whether its controller has seen the newest spec.
     pub is_observed: bool,
     /// Pods there are.
@@ -99,6 +101,7 @@ impl DeploymentSeen {
     /// The record of a Deployment.
     pub fn of(deployment: &Deployment) -> Self {
         let meta = &deployment.metadata;
+        let annotation = |key: &str| meta.annotations.as_ref().and_then(|words| words.get(key)).cloned();
         let status = deployment.status.clone().unwrap_or_default();
         let conditions = status.conditions.unwrap_or_default();
         let stalled = conditions.into_iter().find(|condition| {
@@ -108,7 +111,8 @@ impl DeploymentSeen {
         Self {
             object: Object::of(meta),
             replicas: deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1),
-            template_hash: meta.annotations.as_ref().and_then(|words| words.get(labels::TEMPLATE_HASH)).cloned(),
+            template_hash: annotation(labels::TEMPLATE_HASH),
+            common_hash: annotation(labels::COMMON_HASH),
             is_observed: status.observed_generation >= meta.generation,
             total: status.replicas.unwrap_or_default(),
             updated: status.updated_replicas.unwrap_or_default(),

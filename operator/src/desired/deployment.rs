@@ -13,9 +13,13 @@ const HISTORY: u32 = 3;
 /// Seconds after which a roll-out that does not get on counts as failed.
 const PROGRESS_DEADLINE: u32 = 600;
 
-pub(super) fn build(wanted: &Wanted, facility: &WantedFacility, template: &Template) -> Value {
+pub(super) fn build(wanted: &Wanted, facility: &WantedFacility, template: &Template, common_hash: &str) -> Value {
     let mut manifest = meta::manifest(Kind::Deployment, &facility.names.object, wanted, Some(facility));
-    meta::extend(&mut manifest["metadata"]["annotations"], [(labels::TEMPLATE_HASH.to_owned(), json!(template.hash))]);
+    meta::extend(
+        &mut manifest["metadata"]["annotations"],
+        [(labels::TEMPLATE_HASH, &*template.hash), (labels::COMMON_HASH, common_hash)]
+            .map(|(key, hash)| (key.to_owned(), json!(hash))),
+    );
     let strategy = match &wanted.update {
         Update::Recreate => json!({ "type": "Recreate" }),
         Update::Rolling { max_surge, max_unavailable } => json!({

@@ -46,6 +46,8 @@ pub struct Desired {
     pub shared: SharedObjects,
     /// Each facility, in the order of the list.
     pub facilities: Vec<FacilityObjects>,
+    /// The hash of what of the pod templates all facilities have in common: a new one is a change that concerns all.
+    pub common_hash: String,
 }
 
 /// Objects that all facilities share.
@@ -97,8 +99,10 @@ pub enum BuildError {
 
 /// Builds all objects.
 pub fn build(wanted: &Wanted, cluster: &Cluster) -> Result<Desired, BuildError> {
-    let facilities = wanted.facilities.iter().map(|facility| facility_objects(wanted, facility, cluster));
-    Ok(Desired { shared: shared_objects(wanted, cluster), facilities: facilities.collect::<Result<_, _>>()? })
+    let common_hash = pod::template(wanted, &wanted.plain, &config_map::build(wanted, &wanted.plain)?, cluster)?.hash;
+    let facilities = wanted.facilities.iter().map(|facility| facility_objects(wanted, facility, &common_hash, cluster));
+    let facilities = facilities.collect::<Result<_, _>>()?;
+    Ok(Desired { shared: shared_objects(wanted, cluster), facilities, common_hash })
 }
 
 fn shared_objects(wanted: &Wanted, cluster: &Cluster) -> SharedObjects {
@@ -118,6 +122,7 @@ fn shared_objects(wanted: &Wanted, cluster: &Cluster) -> SharedObjects {
 fn facility_objects(
     wanted: &Wanted,
     facility: &WantedFacility,
+    common_hash: &str,
     cluster: &Cluster,
 ) -> Result<FacilityObjects, BuildError> {
     let config = config_map::build(wanted, facility)?;
@@ -125,7 +130,7 @@ fn facility_objects(
     Ok(FacilityObjects {
         facility: facility.name.clone(),
         names: facility.names.clone(),
-        deployment: deployment::build(wanted, facility, &template),
+        deployment: deployment::build(wanted, facility, &template, common_hash),
         service: service::build(wanted, facility),
         disruption_budget: wanted.disruption.as_ref().map(|bound| service::disruption_budget(wanted, facility, bound)),
         autoscaler: autoscaler::build(wanted, facility, cluster.extensions),

@@ -58,7 +58,7 @@ pub async fn apply(
         .facilities
         .iter()
         .map(|facility| facility.names.object.clone())
-        .zip(turns(&desired.facilities, &observed.deployments))
+        .zip(turns(&desired.facilities, &desired.common_hash, &observed.deployments))
         .collect();
     for facility in &desired.facilities {
         if turns.get(&facility.names.object) == Some(&Turn::Apply) {

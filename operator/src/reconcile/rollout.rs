@@ -1,5 +1,7 @@
 //! One facility after another. A change that concerns all of them (an image, the database) reaches the first, and the next only
-//! when that one has rolled out; if it fails, the rest stays as it is. Pure.
+//! when that one has rolled out; if it fails, the rest stays as it is. A change that comes from a facility's own entry alone
+//! waits for nobody: what is wrong elsewhere is no reason to leave this one as it is. Which of the two it is tells a hash of what
+//! the pods of all facilities have in common, kept with each Deployment, so that nothing is remembered between two looks. Pure.
 
 use std::collections::BTreeMap;
 
@@ -18,14 +20,16 @@ pub enum Turn {
     },
 }
 
-/// Whose turn it is, in the order of the facilities. `seen` has the Deployments by name.
-pub fn turns(facilities: &[FacilityObjects], seen: &BTreeMap<String, DeploymentSeen>) -> Vec<Turn> {
+/// Whose turn it is, in the order of the facilities. `common_hash` is of what their pods are to have in common; `seen` has the
+/// Deployments by name.
+pub fn turns(facilities: &[FacilityObjects], common_hash: &str, seen: &BTreeMap<String, DeploymentSeen>) -> Vec<Turn> {
     let mut busy: Option<&str> = None;
     let mut turns = Vec::new();
     for facility in facilities {
         let deployment = seen.get(&facility.names.object);
         let changes = deployment.is_some_and(|seen| seen.template_hash.as_deref() != Some(&facility.template_hash));
-        if let (true, Some(behind)) = (changes, busy) {
+        let is_common = deployment.is_some_and(|seen| seen.common_hash.as_deref() != Some(common_hash));
+        if let (true, true, Some(behind)) = (changes, is_common, busy) {
             turns.push(Turn::Hold { behind: behind.to_owned() });
             continue;
         }
@@ -61,11 +65,12 @@ mod tests {
         }
     }
 
-    /// A Deployment of one replica with this template, ready or not.
+    /// A Deployment of one replica with this template, ready or not. The first letter of a template is what all have in common.
     fn seen(name: &str, template: &str, ready: i32) -> (String, DeploymentSeen) {
         let deployment = DeploymentSeen {
             replicas: 1,
             template_hash: Some(template.to_owned()),
+            common_hash: Some(template[..1].to_owned()),
             is_observed: true,
             total: 1,
             updated: 1,
@@ -82,7 +87,7 @@ mod tests {
     #[test]
     fn all_facilities_begin_together() {
         let facilities = [facility("a", "1", 1), facility("b", "1", 1)];
-        assert_eq!(turns(&facilities, &BTreeMap::new()), [Turn::Apply, Turn::Apply]);
+        assert_eq!(turns(&facilities, "1", &BTreeMap::new()), [Turn::Apply, Turn::Apply]);
     }
 
     #[test]
@@ -98,7 +103,7 @@ mod tests {
         for (about, state, expected) in table {
             let names = ["a", "b", "c"].iter().zip(state);
             let seen = names.map(|(name, (template, ready))| seen(name, template, ready)).collect();
-            assert_eq!(turns(&facilities, &seen), expected, "{about}");
+            assert_eq!(turns(&facilities, "2", &seen), expected, "{about}");
         }
     }
 
@@ -106,6 +111,29 @@ mod tests {
     fn nobody_waits_for_a_facility_that_is_suspended() {
         let facilities = [facility("a", "2", 0), facility("b", "2", 1)];
         let seen = BTreeMap::from([seen("a", "1", 0), seen("b", "1", 1)]);
-        assert_eq!(turns(&facilities, &seen), [Turn::Apply, Turn::Apply]);
+        assert_eq!(turns(&facilities, "2", &seen), [Turn::Apply, Turn::Apply]);
+    }
+
+    #[test]
+    fn a_change_of_a_facilitys_own_waits_for_nobody() {
+        let facilities = [facility("a", "2", 1), facility("b", "2b", 1), facility("c", "2c", 1)];
+        let failing = seen("a", "2", 0);
+        let table = [
+            ("its own", ("2", 1), ("2", 1), [Turn::Apply, Turn::Apply, Turn::Apply]),
+            ("common and its own", ("1", 1), ("2", 1), [Turn::Apply, behind("a"), Turn::Apply]),
+            ("common alone", ("2b", 1), ("1c", 1), [Turn::Apply, Turn::Apply, behind("a")]),
+        ];
+        for (about, b, c, expected) in table {
+            let seen = BTreeMap::from([failing.clone(), seen("b", b.0, b.1), seen("c", c.0, c.1)]);
+            assert_eq!(turns(&facilities, "2", &seen), expected, "{about}");
+        }
+    }
+
+    #[test]
+    fn a_deployment_that_does_not_say_what_it_has_in_common_waits() {
+        let facilities = [facility("a", "2", 1), facility("b", "2b", 1)];
+        let mut silent = seen("b", "2", 1);
+        silent.1.common_hash = None;
+        assert_eq!(turns(&facilities, "2", &BTreeMap::from([seen("a", "2", 0), silent])), [Turn::Apply, behind("a")]);
     }
 }

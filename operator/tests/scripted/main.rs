@@ -305,6 +305,42 @@ async fn a_common_change_goes_from_facility_to_facility() {
     operator.stop().await;
 }
 
+/// The first facility has an image that does not start, of its own; the second is changed, of its own, and later all are.
+#[tokio::test]
+async fn a_change_of_one_facility_does_not_wait_for_another_that_fails() {
+    let facilities = |first: &str, threads: u32| json!([{ "name": "a", "image": { "tag": first } }, { "name": "b", "config": { "queue": { "worker_threads": threads } } }]);
+    let put = |api: &Api, spec: &Value| api.put(RESOURCES, farm(spec));
+    let api = with_farm(&json!({ "facilities": facilities("1", 4) }));
+    let operator = Operator::start(&api);
+    until("settled", || is_settled(&api)).await;
+    for name in ["farm-a", "farm-b"] {
+        roll_out(&api, name);
+    }
+    until("ready", || condition(&api, "Ready")["status"] == "True").await;
+    let pod = |name: &str| api.object(&format!("deployments/{name}")).unwrap()["spec"]["template"]["spec"].clone();
+    let image = |name: &str| pod(name)["containers"][0]["image"].clone();
+    let config = |name: &str| pod(name)["volumes"][0]["configMap"]["name"].clone();
+    put(&api, &json!({ "facilities": facilities("broken", 4) }));
+    until("the first has it, and never gets ready", || image("farm-a") == "cue-scheduler:broken").await;
+    let before = config("farm-b");
+    put(&api, &json!({ "facilities": facilities("broken", 8) }));
+    until("the second is changed all the same", || config("farm-b") != before).await;
+    roll_out(&api, "farm-b");
+    put(&api, &json!({ "facilities": facilities("broken", 8), "image": { "tag": "2" } }));
+    until("what concerns all waits for the first", || {
+        condition(&api, "Progressing")["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("waits until facility a has rolled out"))
+    })
+    .await;
+    assert_eq!(image("farm-b"), "cue-scheduler:1");
+    put(&api, &json!({ "facilities": facilities("3", 8), "image": { "tag": "2" } }));
+    until("the first is mended", || image("farm-a") == "cue-scheduler:3").await;
+    roll_out(&api, "farm-a");
+    until("the second has it", || image("farm-b") == "cue-scheduler:2").await;
+    operator.stop().await;
+}
+
 #[tokio::test]
 async fn killed_after_any_write_and_started_again_it_ends_the_same() {
     let spec = json!({

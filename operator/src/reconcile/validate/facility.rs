@@ -14,13 +14,13 @@ use crate::names::FacilityName;
 use crate::scheduler_yaml;
 use crate::wanted::{ImageRef, PodFields, Scale, WantedFacility};
 
-/// All facilities of a resource. Those with a fault are left out, and told.
+/// All facilities of a resource, and one that has nothing of its own. Those with a fault are left out, and told.
 pub(super) fn all(
     resource: &str,
     spec: &SchedulerDeploymentSpec,
     defaults: &Defaults,
     faults: &mut Faults,
-) -> Vec<WantedFacility> {
+) -> (Vec<WantedFacility>, WantedFacility) {
     count(spec, faults);
     let common = Common::of(spec, faults);
     let mut facilities: Vec<WantedFacility> = Vec::new();
@@ -36,7 +36,9 @@ pub(super) fn all(
         }
         facilities.push(wanted);
     }
-    facilities
+    // What is wrong with what is common has been told, and a facility may make whole what is common.
+    let plain = wanted(resource, spec, &Facility::default(), &common, defaults, &mut Faults::default());
+    (facilities, plain)
 }
 
 /// What all facilities have.
@@ -79,6 +81,18 @@ fn one(
             .spec(format!("spec.facilities: a name has 1 to {FACILITY_NAME_MAX} letters, found {:?}", shortened(name)));
         return None;
     }
+    Some(wanted(resource, spec, facility, common, defaults, faults))
+}
+
+fn wanted(
+    resource: &str,
+    spec: &SchedulerDeploymentSpec,
+    facility: &Facility,
+    common: &Common,
+    defaults: &Defaults,
+    faults: &mut Faults,
+) -> WantedFacility {
+    let name = &facility.name;
     let place = format!("spec.facilities[{}]", name.escape_debug());
     let settings = &facility.settings;
     pods::settings(&place, settings, faults);
@@ -93,7 +107,7 @@ fn one(
     }
     ignore_tags.sort();
     ignore_tags.dedup();
-    Some(WantedFacility {
+    WantedFacility {
         names: FacilityName::of(resource, name),
         name: name.clone(),
         scale,
@@ -106,7 +120,7 @@ fn one(
         labels: merged_maps(&[common.settings.labels.as_ref(), settings.labels.as_ref()]),
         annotations: merged_maps(&[common.settings.annotations.as_ref(), settings.annotations.as_ref()]),
         pod: pod_fields(&common.settings, settings),
-    })
+    }
 }
 
 /// A text of which somebody wants to see the beginning.

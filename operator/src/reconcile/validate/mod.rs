@@ -106,7 +106,7 @@ pub fn validate(resource: &SchedulerDeployment, defaults: &Defaults) -> Result<W
     facility::image_parts("spec.image", spec.image.as_ref(), &mut faults);
     let common_labels = spec.common_labels.clone().unwrap_or_default();
     pods::labels("spec.commonLabels", &common_labels, &mut faults);
-    let facilities = facility::all(&name, spec, defaults, &mut faults);
+    let (facilities, plain) = facility::all(&name, spec, defaults, &mut faults);
     let disruption = disruption(spec.pod_disruption_budget.as_ref(), &facilities, &mut faults);
     let wanted = Wanted {
         owner: Owner {
@@ -133,6 +133,7 @@ pub fn validate(resource: &SchedulerDeployment, defaults: &Defaults) -> Result<W
         paused: spec.paused.unwrap_or(false),
         pod_template: pods::template(spec.pod_template.as_ref(), &mut faults),
         facilities,
+        plain,
     };
     faults.conclude()?;
     Ok(wanted)
