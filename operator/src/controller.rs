@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
-use crate::cluster::caches::{Guarded, Scope, Watching};
+use crate::cluster::caches::{Scope, Watching};
+use crate::cluster::guarded::Guarded;
 use crate::cluster::queue::ResourceRef;
 use crate::cluster::references::References;
+use crate::cluster::watch::Limits;
 use crate::cluster::{Caches, Queue, extensions};
 use crate::crd::MonitoringStatus;
 use crate::metrics::Metrics;
@@ -43,6 +45,8 @@ pub struct Settings {
     pub defaults: Defaults,
     /// How this replica is called in events.
     pub instance: String,
+    /// How long the server may be silent.
+    pub limits: Limits,
 }
 
 /// Works until `stop`; what has begun is carried through.
@@ -61,9 +65,12 @@ pub async fn run(
         scope: settings.scope.clone(),
         queue: Arc::clone(&queue),
         ledger: Arc::clone(&ledger),
+        limits: settings.limits,
+        renewals: watch::Sender::new(0),
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     };
+    let (told, silence) = watch::channel(None);
     let (found, known) = watch::channel(MonitoringStatus::default());
     let context = Arc::new(Context {
         client: client.clone(),
@@ -78,8 +85,8 @@ pub async fn run(
         metrics,
         refresh: settings.refresh,
     });
-    watching.tasks.spawn(until(watching.stop.clone(), look_for_extensions(Arc::clone(&context), found)));
-    watching.tasks.spawn(until(watching.stop.clone(), pulse(Arc::clone(&context), readiness)));
+    watching.tasks.spawn(until(watching.stop.clone(), look_for_extensions(Arc::clone(&context), found, told)));
+    watching.tasks.spawn(until(watching.stop.clone(), pulse(Arc::clone(&context), readiness, silence)));
     tokio::select! {
         biased;
         () = stop.cancelled() => {}
@@ -145,14 +152,30 @@ async fn work(
     tokio::join!(results, ending);
 }
 
-/// Asks again and again which extensions there are, and has every resource looked at when that changes.
-async fn look_for_extensions(context: Arc<Context>, found: watch::Sender<MonitoringStatus>) {
+/// Asks again and again which extensions there are, and has every resource looked at when that changes. Tells when nobody answers.
+async fn look_for_extensions(
+    context: Arc<Context>,
+    found: watch::Sender<MonitoringStatus>,
+    silence: watch::Sender<Option<String>>,
+) {
     let mut ticks = tokio::time::interval(extensions::PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let before = *found.borrow();
-        let now = extensions::discover(&context.client, before).await;
+        let (now, trouble) = extensions::discover(&context.client, before).await;
+        silence.send_if_modified(|known| {
+            if let Some(trouble) = trouble.as_ref().filter(|_| known.is_none()) {
+                tracing::warn!(error = %trouble, "the API server does not answer");
+            }
+            if known.is_some() && trouble.is_none() {
+                tracing::info!("the API server answers again");
+                context.watching.renewals.send_modify(|number| *number += 1);
+            }
+            let differs = *known != trouble;
+            *known = trouble;
+            differs
+        });
         if now == before {
             continue;
         }
@@ -168,12 +191,12 @@ async fn look_for_extensions(context: Arc<Context>, found: watch::Sender<Monitor
 }
 
 /// Counts, and whether the watches work.
-async fn pulse(context: Arc<Context>, readiness: Readiness) {
+async fn pulse(context: Arc<Context>, readiness: Readiness, silence: watch::Receiver<Option<String>>) {
     let mut ticks = tokio::time::interval(PULSE);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        readiness.set(context.caches.trouble());
+        readiness.set(context.caches.trouble().or_else(|| silence.borrow().clone()));
         let resources = context.caches.resources.state();
         context.metrics.count(resources.len(), context.caches.count(), context.watching.queue.depth());
         context.statuses.retain(|uid| resources.iter().any(|resource| resource.uid().as_deref() == Some(uid)));

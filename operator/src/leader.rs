@@ -3,8 +3,10 @@
 //! Two that both believe themselves the one, for as long as a lease lasts, are wasteful and not wrong: all that they write is
 //! applied to what the API server has, and they compute the same.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
-use kube::Client;
+use kube::{Client, Config};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder};
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinHandle;
@@ -17,6 +19,9 @@ const DURATION: u64 = 15;
 /// Seconds before that at which it renews.
 const GRACE: u64 = 5;
 
+/// How long an answer about the Lease may take. Shorter than a lease, so that one call that is lost does not lose it.
+const CALL_LIMIT: Duration = Duration::from_secs(4);
+
 /// The claim of this replica.
 pub struct Claim {
     state: Receiver<bool>,
@@ -25,7 +30,9 @@ pub struct Claim {
 
 impl Claim {
     /// Begins to try.
-    pub async fn new(client: Client, namespace: &str, identity: &str) -> anyhow::Result<Self> {
+    pub async fn new(mut config: Config, namespace: &str, identity: &str) -> anyhow::Result<Self> {
+        config.read_timeout = Some(CALL_LIMIT);
+        let client = Client::try_from(config).context("a client for the Lease")?;
         let manager = LeaseManagerBuilder::new(client, LEASE)
             .with_namespace(namespace)
             .with_identity(identity)

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::caches::Scope;
+use crate::cluster::watch::Limits;
 use crate::controller::{self, Settings};
 use crate::http;
 use crate::leader::Claim;
@@ -83,7 +84,7 @@ async fn elected(
     let mut config = Config::infer().await.context("finding the cluster: no kubeconfig, and not in a pod")?;
     config.connect_timeout = Some(CONNECT_TIMEOUT);
     let own_namespace = config.default_namespace.clone();
-    let client = Client::try_from(config).context("a client for the cluster")?;
+    let client = Client::try_from(config.clone()).context("a client for the cluster")?;
     let identity = arguments.identity.clone().unwrap_or_else(identity);
     let settings = Settings {
         scope: Scope { namespace: arguments.namespace.clone() },
@@ -91,6 +92,7 @@ async fn elected(
         refresh: arguments.refresh,
         defaults: Defaults::default(),
         instance: identity.clone(),
+        limits: Limits::default(),
     };
     if arguments.no_leader_election {
         metrics.leads(true);
@@ -99,7 +101,7 @@ async fn elected(
     }
     let namespace = arguments.lease_namespace.clone().unwrap_or(own_namespace);
     readiness.set(Some(format!("the election in namespace {namespace}: not begun yet")));
-    let Some(mut claim) = claim(&client, &namespace, &identity, &readiness, &stop).await else {
+    let Some(mut claim) = claim(&config, &namespace, &identity, &readiness, &stop).await else {
         return Ok(ExitCode::SUCCESS);
     };
     // Who waits for its turn is ready to take it.
@@ -134,7 +136,7 @@ async fn elected(
 
 /// Takes part in the election as soon as the API server lets it; `None` when it is told to stop before.
 async fn claim(
-    client: &Client,
+    config: &Config,
     namespace: &str,
     identity: &str,
     readiness: &Readiness,
@@ -145,7 +147,7 @@ async fn claim(
         tokio::select! {
             biased;
             () = stop.cancelled() => return None,
-            claim = Claim::new(client.clone(), namespace, identity) => match claim {
+            claim = Claim::new(config.clone(), namespace, identity) => match claim {
                 Ok(claim) => return Some(claim),
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "no part in the election yet");

@@ -8,25 +8,23 @@ use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DynamicObject};
-use kube::core::{DeserializeGuard, PartialObjectMeta};
-use kube::runtime::WatchStreamExt as _;
+use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::{self, ObjectRef, Store};
-use kube::runtime::watcher::{Config, watcher};
+use kube::runtime::watcher::Config;
 use kube::{Client, Resource, ResourceExt as _};
-use tokio::sync::watch;
+use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::follow::{Cache, Key, WatchState, follow};
+use super::guarded::Guarded;
 use super::queue::{Queue, ResourceRef};
 use super::seen::{DeploymentSeen, Follower, Object};
+use super::watch::{Limits, watch};
 use crate::crd::SchedulerDeployment;
 use crate::desired::Kind;
 use crate::labels;
 use crate::reconcile::ledger::Ledger;
-
-/// A resource that may not be what its type says. One such does not stop the others.
-pub type Guarded = DeserializeGuard<SchedulerDeployment>;
 
 /// Where the operator looks.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +63,10 @@ pub struct Watching {
     pub queue: Arc<Queue>,
     /// What was applied: forgotten with the object.
     pub ledger: Arc<Ledger>,
+    /// How long the server may be silent.
+    pub limits: Limits,
+    /// Has all of them begin anew, by another number.
+    pub renewals: latest::Sender<u64>,
     /// Ends them.
     pub stop: CancellationToken,
     /// Awaits them.
@@ -83,7 +85,7 @@ pub struct Caches {
     pub pods: Cache<Follower>,
     objects: BTreeMap<Kind, Cache<Object>>,
     extensions: Mutex<BTreeMap<Kind, CancellationToken>>,
-    states: Vec<(&'static str, watch::Receiver<WatchState>)>,
+    states: Vec<(&'static str, latest::Receiver<WatchState>)>,
 }
 
 impl Caches {
@@ -91,7 +93,7 @@ impl Caches {
     pub fn start(watching: &Watching) -> Self {
         let mut states = Vec::new();
         let mut state = |what: &'static str| {
-            let sender = watch::Sender::new(WatchState::default());
+            let sender = latest::Sender::new(WatchState::default());
             states.push((what, sender.subscribe()));
             sender
         };
@@ -117,7 +119,7 @@ impl Caches {
         if is_there && !running.contains_key(&kind) {
             let stop = watching.stop.child_token();
             running.insert(kind, stop.clone());
-            watch_objects(watching, kind, cache, watch::Sender::new(WatchState::default()), stop);
+            watch_objects(watching, kind, cache, latest::Sender::new(WatchState::default()), stop);
         } else if !is_there && let Some(stop) = running.remove(&kind) {
             stop.cancel();
             cache.clear();
@@ -189,10 +191,10 @@ fn ours() -> Config {
     Config::default().labels(&labels::watched())
 }
 
-fn resources(watching: &Watching, state: watch::Sender<WatchState>) -> Store<Guarded> {
+fn resources(watching: &Watching, state: latest::Sender<WatchState>) -> Store<Guarded> {
     let (store, writer) = reflector::store::<Guarded>();
     let api = watching.scope.typed::<Guarded>(&watching.client);
-    let events = watcher(api, Config::default()).default_backoff().map(|event| {
+    let events = watch(api, Config::default(), watching).map(|event| {
         // Nobody looks at who has applied what, and it is half of each object.
         event.map(|event| event.modify(|resource| resource.meta_mut().managed_fields = None))
     });
@@ -266,9 +268,9 @@ pub fn resource_ref(namespace: &str, name: &str) -> ResourceRef {
     ResourceRef::new(name).within(namespace)
 }
 
-fn deployments(watching: &Watching, state: watch::Sender<WatchState>) -> Cache<DeploymentSeen> {
+fn deployments(watching: &Watching, state: latest::Sender<WatchState>) -> Cache<DeploymentSeen> {
     let cache = Cache::default();
-    let events = watcher(watching.scope.typed::<Deployment>(&watching.client), ours()).default_backoff();
+    let events = watch(watching.scope.typed::<Deployment>(&watching.client), ours(), watching);
     let record = |deployment: Deployment| {
         let seen = DeploymentSeen::of(&deployment);
         ((seen.object.namespace.clone(), seen.object.name.clone()), seen)
@@ -297,10 +299,10 @@ fn watch_objects(
     watching: &Watching,
     kind: Kind,
     cache: &Cache<Object>,
-    state: watch::Sender<WatchState>,
+    state: latest::Sender<WatchState>,
     stop: CancellationToken,
 ) {
-    let events = watcher(watching.scope.dynamic(&watching.client, kind), ours()).default_backoff();
+    let events = watch(watching.scope.dynamic(&watching.client, kind), ours(), watching);
     let record = |object: PartialObjectMeta<DynamicObject>| {
         let seen = Object::of(&object.metadata);
         ((seen.namespace.clone(), seen.name.clone()), seen)
@@ -332,10 +334,10 @@ fn wake_owner(queue: &Queue, object: &Object) {
     }
 }
 
-fn replica_sets(watching: &Watching, state: watch::Sender<WatchState>) -> Cache<Follower> {
+fn replica_sets(watching: &Watching, state: latest::Sender<WatchState>) -> Cache<Follower> {
     let cache = Cache::default();
     let api = watching.scope.typed::<PartialObjectMeta<ReplicaSet>>(&watching.client);
-    let events = watcher(api, ours()).default_backoff();
+    let events = watch(api, ours(), watching);
     let record = |set: PartialObjectMeta<ReplicaSet>| {
         let seen = Follower::of_replica_set(&set);
         ((seen.namespace.clone(), set.name_any()), seen)
@@ -345,9 +347,9 @@ fn replica_sets(watching: &Watching, state: watch::Sender<WatchState>) -> Cache<
     cache
 }
 
-fn pods(watching: &Watching, state: watch::Sender<WatchState>) -> Cache<Follower> {
+fn pods(watching: &Watching, state: latest::Sender<WatchState>) -> Cache<Follower> {
     let cache = Cache::default();
-    let events = watcher(watching.scope.typed::<Pod>(&watching.client), ours()).default_backoff();
+    let events = watch(watching.scope.typed::<Pod>(&watching.client), ours(), watching);
     let record = |pod: Pod| {
         let seen = Follower::of_pod(&pod);
         ((seen.namespace.clone(), pod.name_any()), seen)

@@ -4,9 +4,11 @@
 pub mod caches;
 pub mod extensions;
 mod follow;
+pub mod guarded;
 pub mod queue;
 pub mod references;
 pub mod seen;
+pub mod watch;
 
 pub use caches::Caches;
 pub use queue::Queue;

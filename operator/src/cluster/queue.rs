@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use kube::runtime::reflector::ObjectRef;
 
-use super::caches::Guarded;
+use super::guarded::Guarded;
 
 /// A resource.
 pub type ResourceRef = ObjectRef<Guarded>;

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{Api, ObjectMeta};
-use kube::runtime::WatchStreamExt as _;
-use kube::runtime::watcher::{Config, watcher};
-use tokio::sync::watch;
+use kube::runtime::watcher::Config;
+use tokio::sync::watch as latest;
 use tokio_util::sync::CancellationToken;
 
 use super::caches::Watching;
 use super::follow::{Cache, WatchState, follow};
 use super::queue::{Queue, ResourceRef};
+use super::watch::watch;
 use crate::wanted::{Reference, ReferenceKind};
 
 /// Kind, namespace and name.
@@ -45,7 +45,7 @@ pub struct References(Mutex<BTreeMap<Place, Watched>>);
 
 struct Watched {
     cache: Cache<Referred>,
-    state: watch::Receiver<WatchState>,
+    state: latest::Receiver<WatchState>,
     users: Arc<Mutex<BTreeSet<(String, String)>>>,
     stop: CancellationToken,
 }
@@ -90,7 +90,7 @@ impl Watched {
     fn start(watching: &Watching, (kind, namespace, name): &Place) -> Self {
         let users: Arc<Mutex<BTreeSet<(String, String)>>> = Arc::default();
         let cache = Cache::default();
-        let sender = watch::Sender::new(WatchState::default());
+        let sender = latest::Sender::new(WatchState::default());
         let state = sender.subscribe();
         let stop = watching.stop.child_token();
         let config = Config::default().fields(&format!("metadata.name={name}"));
@@ -105,13 +105,13 @@ impl Watched {
             ReferenceKind::Secret => {
                 let api = Api::<Secret>::namespaced(client, namespace);
                 let record = |secret: Secret| referred(&secret.metadata, secret.data.unwrap_or_default().into_keys());
-                let events = watcher(api, config).default_backoff();
+                let events = watch(api, config, watching);
                 run(watching, &stop, follow("Secret", events, cache.clone(), sender, record, changed));
             }
             ReferenceKind::ConfigMap => {
                 let api = Api::<ConfigMap>::namespaced(client, namespace);
                 let record = |map: ConfigMap| referred(&map.metadata, map.data.unwrap_or_default().into_keys());
-                let events = watcher(api, config).default_backoff();
+                let events = watch(api, config, watching);
                 run(watching, &stop, follow("ConfigMap", events, cache.clone(), sender, record, changed));
             }
         }

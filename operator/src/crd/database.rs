@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// OpenCue's PostgreSQL database.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[schemars(inline)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -152,7 +152,7 @@ fn private_key() -> String {
 }
 
 /// A Secret with user and password.
-#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct Credentials {

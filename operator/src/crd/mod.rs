@@ -60,7 +60,7 @@ pub const FACILITY_NAME_MAX: usize = 36;
 pub const NAME_MAX: usize = 40;
 
 /// What is wanted: the schedulers of a studio's facilities, all on one OpenCue database.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[kube(
     group = "scheduler.opencue.io",
     version = "v1alpha1",

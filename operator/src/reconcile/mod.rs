@@ -26,7 +26,8 @@ use kube::{Client, ResourceExt as _};
 use rand::RngExt as _;
 use tokio::sync::watch;
 
-use crate::cluster::caches::{Guarded, Watching, shared_facilities};
+use crate::cluster::caches::{Watching, shared_facilities};
+use crate::cluster::guarded::Guarded;
 use crate::cluster::references::{Found, References};
 use crate::cluster::seen::{DeploymentSeen, Follower};
 use crate::cluster::{Caches, queue::ResourceRef};
@@ -37,7 +38,7 @@ use crate::wanted::{ReferenceKind, Wanted, references};
 use apply::Applied;
 use error::Error;
 use ledger::Ledger;
-use validate::{Defaults, Refusal, validate};
+use validate::{Defaults, Reason, Refusal, validate};
 
 /// What reconciles share.
 pub struct Context {
@@ -104,14 +105,9 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
         timer.done("deleted");
         return Ok(Action::await_change());
     };
-    let resource = match &resource.0 {
-        Ok(resource) => resource,
-        Err(error) => {
-            // Its status can't be written either; it is looked at again when it changes.
-            tracing::warn!(error = %error, "a resource is not what its type says");
-            timer.done("unreadable");
-            return Ok(Action::await_change());
-        }
+    let (resource, unreadable) = match &resource.0 {
+        Ok(resource) => (resource, None),
+        Err(unreadable) => (&unreadable.rest, Some(&unreadable.error)),
     };
     if resource.metadata.deletion_timestamp.is_some() {
         // The cluster removes what it owned.
@@ -119,7 +115,13 @@ pub async fn reconcile(resource: Arc<Guarded>, context: Arc<Context>) -> Result<
         return Ok(Action::await_change());
     }
     let observed = observe(resource, &context);
-    let result = carry_out(resource, &observed, &context).await;
+    let result = match unreadable {
+        None => carry_out(resource, &observed, &context).await,
+        Some(error) => {
+            let refusal = Refusal { reason: Reason::InvalidSpec, faults: vec![error.clone()] };
+            Ok(Some(Outcome::Refused(refusal)))
+        }
+    };
     let outcome = match result {
         Ok(Some(outcome)) => outcome,
         Ok(None) => {

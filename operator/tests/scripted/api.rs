@@ -49,6 +49,9 @@ struct State {
     watches: Vec<(String, UnboundedSender<Bytes>)>,
     /// Writes after which every call is met with silence, as if the operator had been killed.
     writes_left: Option<usize>,
+    /// Nothing is answered, and what watches were there hear no more for ever.
+    is_silent: bool,
+    silenced: Vec<(String, UnboundedSender<Bytes>)>,
 }
 
 /// The server.
@@ -74,6 +77,14 @@ impl Api {
     /// After so many further writes nothing is answered any more; `None` ends that.
     pub fn die_after(&self, writes: Option<usize>) {
         self.0.lock().unwrap().writes_left = writes;
+    }
+
+    /// Accepts everything and answers nothing, or does again. Watches of before stay open, and nothing comes of them.
+    pub fn fall_silent(&self, is_silent: bool) {
+        let mut state = self.0.lock().unwrap();
+        state.is_silent = is_silent;
+        let watches = std::mem::take(&mut state.watches);
+        state.silenced.extend(watches);
     }
 
     /// Whether all faults have been met.
@@ -208,7 +219,7 @@ impl Api {
     fn met(&self, verb: &'static str, path: &str) -> Option<Fault> {
         let mut state = self.0.lock().unwrap();
         let is_write = ["apply", "delete", "create"].contains(&verb);
-        if state.writes_left == Some(0) {
+        if state.is_silent || state.writes_left == Some(0) {
             return Some(Fault::Silence);
         }
         state.calls.push(Call { verb, about: about(path) });

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use api::{Api, Fault};
 use cue_scheduler_operator::cluster::caches::Scope;
+use cue_scheduler_operator::cluster::watch::Limits;
 use cue_scheduler_operator::controller::{self, Settings};
 use cue_scheduler_operator::metrics::Metrics;
 use cue_scheduler_operator::readiness::Readiness;
@@ -39,6 +40,7 @@ impl Operator {
             refresh: Duration::from_hours(6),
             defaults: Defaults { repository: "cue-scheduler".to_owned(), tag: "1".to_owned() },
             instance: "test".to_owned(),
+            limits: Limits { list: Duration::from_secs(2), watch: Duration::from_secs(10) },
         };
         let (stop, readiness, metrics) =
             (CancellationToken::new(), Readiness::default(), Arc::new(Metrics::new().unwrap()));
@@ -88,7 +90,12 @@ fn with_farm(spec: &Value) -> Api {
 }
 
 fn condition(api: &Api, kind: &str) -> Value {
-    let status = api.object("schedulerdeployments/farm").map(|farm| farm["status"].clone()).unwrap_or_default();
+    condition_of(api, "farm", kind)
+}
+
+fn condition_of(api: &Api, name: &str, kind: &str) -> Value {
+    let status =
+        api.object(&format!("schedulerdeployments/{name}")).map(|farm| farm["status"].clone()).unwrap_or_default();
     let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
     conditions.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
 }
@@ -165,6 +172,77 @@ async fn a_list_that_fails_is_tried_again_and_told_meanwhile() {
     let told = "watching SchedulerDeployments: refused with 404 (404)";
     until("it says what it waits for", || operator.readiness.missing().as_deref() == Some(told)).await;
     until("it gets over it", || operator.readiness.missing().is_none() && is_settled(&api)).await;
+    operator.stop().await;
+}
+
+/// With the limits of [`Operator::start`]; a call under way would take half a minute to be given up.
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_told_and_got_over() {
+    let api = with_farm(&json!({}));
+    api.fall_silent(true);
+    let operator = Operator::start(&api);
+    let is_told = |words: &str| operator.readiness.missing().is_some_and(|missing| missing.contains(words));
+    until("a list that is not answered is told", || is_told("no answer within 2 s")).await;
+    api.fall_silent(false);
+    until("it works", || operator.readiness.missing().is_none() && is_settled(&api)).await;
+    // And under way: the watches are open, and nothing comes of them.
+    api.fall_silent(true);
+    api.put(RESOURCES, farm(&json!({ "facilities": [{ "name": "spi" }, { "name": "lax" }] })));
+    until("a watch that is silent for too long is told", || is_told("no answer within 10 s")).await;
+    api.fall_silent(false);
+    until("what happened meanwhile is done", || api.object("deployments/farm-lax").is_some()).await;
+    until("it works again", || operator.readiness.missing().is_none() && is_settled(&api)).await;
+    operator.stop().await;
+}
+
+/// Nobody can do this to others: the server takes it, since it knows nothing of what is in a scheduler.yaml.
+#[tokio::test]
+async fn a_resource_that_nobody_can_read_is_told_and_stops_no_other() {
+    let api = with_farm(&json!({}));
+    let deep = (0..300).fold(json!(1), |inner, _| json!({ "a": inner }));
+    let mut odd = farm(&json!({ "config": { "queue": deep } }));
+    odd["metadata"]["name"] = json!("odd");
+    api.put(RESOURCES, odd);
+    let operator = Operator::start(&api);
+    until("the other is settled", || is_settled(&api)).await;
+    until("it is told", || condition_of(&api, "odd", "Degraded")["reason"] == "InvalidSpec").await;
+    let message = condition_of(&api, "odd", "Degraded")["message"].clone();
+    assert!(message.as_str().unwrap().contains("nested deeper than 100 levels"), "{message}");
+    operator.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_is_told_once_for_each_cause() {
+    let api = Api::default();
+    api.put(RESOURCES, farm(&json!({})));
+    let of = |reason: &str| -> Vec<Value> {
+        api.snapshot_events().into_iter().filter(|event| event["reason"] == reason).collect()
+    };
+    let settled = |degraded: &'static str| {
+        let farm = api.object("schedulerdeployments/farm").unwrap();
+        farm["status"]["observedGeneration"] == farm["metadata"]["generation"]
+            && condition(&api, "Degraded")["status"] == degraded
+    };
+    // The same cause, whatever else is changed, and whoever looks.
+    for replicas in 1..4 {
+        let operator = Operator::start(&api);
+        api.put(RESOURCES, farm(&json!({ "facilities": [{ "name": "spi", "replicas": replicas }] })));
+        until("no Secret", || settled("True")).await;
+        operator.stop().await;
+    }
+    assert_eq!(of("SecretNotFound").len(), 1);
+    assert!(of("SecretNotFound")[0]["series"].is_null());
+    // The same cause again, after it had gone, is counted on the event that is there.
+    let operator = Operator::start(&api);
+    for _ in 0..3 {
+        api.put(SECRETS, secret());
+        until("recovered", || settled("False")).await;
+        api.take("/api/v1/namespaces/opencue/secrets/cuebot-db");
+        until("no Secret", || settled("True")).await;
+    }
+    let counted = || of("SecretNotFound").iter().map(|event| event["series"]["count"].clone()).collect::<Vec<_>>();
+    until("counted", || counted() == [json!(null), json!(3)]).await;
+    assert_eq!(of("Recovered").len(), 1);
     operator.stop().await;
 }
 
