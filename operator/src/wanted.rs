@@ -43,7 +43,7 @@ pub struct Wanted {
     /// The facilities, in the order of the list.
     pub facilities: Vec<WantedFacility>,
     /// A facility that says nothing of its own and is never made: what of a pod all facilities have in common shows in it.
-    pub plain: WantedFacility,
+    pub plain: Box<WantedFacility>,
 }
 
 /// The resource that owns what is built.

@@ -133,7 +133,7 @@ pub fn validate(resource: &SchedulerDeployment, defaults: &Defaults) -> Result<W
         paused: spec.paused.unwrap_or(false),
         pod_template: pods::template(spec.pod_template.as_ref(), &mut faults),
         facilities,
-        plain,
+        plain: Box::new(plain),
     };
     faults.conclude()?;
     Ok(wanted)
