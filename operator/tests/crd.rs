@@ -1,4 +1,4 @@
-//! The file in `crds/` is made and never edited: `cargo run --package cue-scheduler-operator -- crd >
+//! The file in `crds/`, and its copy in the chart, are made and never edited: `cargo run --package cue-scheduler-operator -- crd >
 //! crds/schedulerdeployments.yaml` writes it anew.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
 
@@ -6,18 +6,19 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn the_command_prints_exactly_what_lies_in_crds() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/schedulerdeployments.yaml");
-    let written = std::fs::read_to_string(path).unwrap();
+fn the_command_prints_exactly_what_lies_in_crds_and_in_the_chart() {
     let output = Command::new(env!("CARGO_BIN_EXE_cue-scheduler-operator")).arg("crd").output().unwrap();
     assert!(output.status.success());
     let printed = String::from_utf8(output.stdout).unwrap();
-    let differs = written.lines().zip(printed.lines()).find(|(old, new)| old != new);
-    assert!(
-        written == printed,
-        "crds/schedulerdeployments.yaml is old, first at {differs:?}; cargo run --package cue-scheduler-operator -- crd > \
-         crds/schedulerdeployments.yaml writes it anew"
-    );
+    for file in ["crds/schedulerdeployments.yaml", "charts/cue-scheduler-operator/files/schedulerdeployments.yaml"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+        let written = std::fs::read_to_string(path).unwrap();
+        let differs = written.lines().zip(printed.lines()).find(|(old, new)| old != new);
+        assert!(
+            written == printed,
+            "{file} is old, first at {differs:?}; cargo run --package cue-scheduler-operator -- crd > {file} writes it anew"
+        );
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::common::{resource, table};
 use crate::control_plane::{ControlPlane, until};
-use crate::operator::LIMIT;
+use crate::operator::{LIMIT, Operator, Place};
 
 /// The table of `refused.yaml`: what has words for admission is refused there, and everything else is let through, for the
 /// operator to tell.
@@ -73,4 +73,45 @@ fn kubectl_explains_every_field() {
         said.join(" ").contains("Threads of the runtime. A value is a whole number from 1 to 1024. Default: 4."),
         "{said:?}"
     );
+}
+
+/// What clients and the API server make of files that are there to do harm, and what the operator says of what they let through.
+#[test]
+fn hostile_files_are_refused_or_told() {
+    let bomb = {
+        let line = |(name, before)| format!("    {name}: &{name} [{}]\n", vec![format!("*{before}"); 10].join(","));
+        let lines: Vec<String> = "bcdefghij".chars().zip("abcdefghi".chars()).map(line).collect();
+        format!("{}  config:\n    a: &a [x,x,x,x,x,x,x,x,x,x]\n{}", header("bomb"), lines.concat())
+    };
+    let nested = |name: &str, levels: usize| {
+        format!("{}  config: {}1{}\n", header(name), "{a: ".repeat(levels), "}".repeat(levels))
+    };
+    let place = Place::new("hostile");
+    for (about, text, words) in [
+        ("a text that grows when it is read", bomb, "excessive aliasing"),
+        ("a text without an end of its levels", nested("endless", 20_000), "exceeded max depth"),
+    ] {
+        let (is_accepted, said) = place.plane.attempt(&["create", "-n", "hostile", "-f", "-"], &text);
+        assert!(!is_accepted && said.contains(words), "{about}: {}", said.chars().take(500).collect::<String>());
+    }
+    // An anchor is nothing bad in itself.
+    let shared = header("anchors") + "  commonLabels: &words {team: render}\n  commonAnnotations: *words\n";
+    place.plane.run_with(&["create", "-n", "hostile", "-f", "-"], &shared);
+    // The server looks no further into a scheduler.yaml than it has a schema: the operator has to cope.
+    place.plane.run_with(&["create", "-n", "hostile", "-f", "-"], &nested("deep", 500));
+    let user = place.plane.operator("hostile");
+    let mut operator = Operator::of(&user, "hostile");
+    place.wait("it is told", || place.condition("deep", "Degraded")["reason"] == "InvalidSpec");
+    let message = place.condition("deep", "Degraded")["message"].clone();
+    assert!(message.as_str().unwrap().contains("nested deeper than 100 levels"), "{message}");
+    place.wait_ready("anchors");
+    assert!(operator.is_running());
+}
+
+/// The beginning of a resource, up to its spec.
+fn header(name: &str) -> String {
+    format!(
+        "apiVersion: scheduler.opencue.io/v1alpha1\nkind: SchedulerDeployment\nmetadata: {{name: {name}}}\nspec:\n  database: \
+         {{host: postgres, credentialsSecretRef: {{name: cuebot-db}}}}\n  facilities: [{{name: spi}}]\n"
+    )
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 /// Each program, and the package that it is built from.
@@ -19,8 +20,13 @@ const PROGRAMS: [(&str, &str); 5] = [
 pub struct Binaries(BTreeMap<&'static str, PathBuf>);
 
 impl Binaries {
-    /// Finds them, or builds those that are missing. Says why if neither works.
-    pub fn get() -> Self {
+    /// Finds them, or builds those that are missing: once, whoever asks. Says why if neither works.
+    pub fn get() -> &'static Self {
+        static FOUND: LazyLock<Binaries> = LazyLock::new(Binaries::find_or_build);
+        &FOUND
+    }
+
+    fn find_or_build() -> Self {
         let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane");
         let cache = cache().join(format!("control-plane-{}", key(&module)));
         let mut found = BTreeMap::new();
@@ -106,5 +112,6 @@ fn kubernetes_version(module: &Path) -> String {
     let text = std::fs::read_to_string(module.join("go.mod")).expect("go.mod");
     let line =
         text.lines().find(|line| line.trim().starts_with("k8s.io/kubernetes v")).expect("k8s.io/kubernetes in go.mod");
-    line.trim().rsplit(' ').next().expect("a version").to_owned()
+    // `// indirect` may come after it.
+    line.split_whitespace().nth(1).expect("a version").to_owned()
 }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
+use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
 
 use crate::binaries::Binaries;
@@ -24,7 +25,7 @@ pub struct User {
 
 /// A control plane that runs.
 pub struct ControlPlane {
-    pub binaries: Binaries,
+    pub binaries: &'static Binaries,
     pub admin: User,
     folder: tempfile::TempDir,
     address: String,
@@ -45,6 +46,16 @@ impl ControlPlane {
 
     /// Another one, which ends with the program.
     pub fn start() -> Self {
+        let plane = Self::start_bare();
+        plane.install_definition();
+        // `explain` takes what is remembered for all there is.
+        let _ = fs::remove_dir_all(discovered(&plane.admin));
+        plane.apply(&plane.role_of_the_chart());
+        plane
+    }
+
+    /// Another one, that knows nothing of the operator yet.
+    pub fn start_bare() -> Self {
         let binaries = Binaries::get();
         let started = Instant::now();
         let folder = tempfile::tempdir().unwrap();
@@ -104,7 +115,7 @@ impl ControlPlane {
                 format!("--audit-log-path={}", at("audit.log").display()),
             ],
         );
-        let plane_kubectl = |arguments: &[&str]| kubectl(&binaries, &admin, arguments, "");
+        let plane_kubectl = |arguments: &[&str]| kubectl(binaries, &admin, arguments, "");
         let log = at("kube-apiserver.log");
         until(START_LIMIT, || plane_kubectl(&["get", "--raw", "/readyz"]).status.success(), || tail(&log));
         // It ends when it starts before the API server has made its roles.
@@ -128,12 +139,7 @@ impl ControlPlane {
         let log = at("kube-controller-manager.log");
         until(START_LIMIT, || plane_kubectl(&["get", "serviceaccount", "default"]).status.success(), || tail(&log));
         println!("the control plane was there after {:.1} s", started.elapsed().as_secs_f64());
-        let plane = Self { admin, folder, address, binaries, _leashes: leashes };
-        plane.install_definition();
-        // `explain` takes what is remembered for all there is.
-        let _ = fs::remove_dir_all(discovered(&plane.admin));
-        plane.apply(&plane.role_of_the_chart());
-        plane
+        Self { admin, folder, address, binaries, _leashes: leashes }
     }
 
     /// The definition as it lies in `crds/`.
@@ -155,17 +161,39 @@ impl ControlPlane {
         let name = format!("operator-{number}");
         let user = user(self.folder.path(), &self.address, &name, &format!("token-{number}"));
         let subjects = json!([{ "kind": "User", "name": name, "apiGroup": "rbac.authorization.k8s.io" }]);
-        let bind = |kind: &str, role: &str, at: &str| {
-            let metadata = json!({ "name": format!("{name}-{}", at.to_lowercase()), "namespace": namespace });
-            json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "subjects": subjects,
-                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": at, "name": role } })
-        };
-        let mut everywhere = bind("ClusterRoleBinding", "operator", "ClusterRole");
-        everywhere["metadata"].as_object_mut().unwrap().remove("namespace");
         let role = self.helm_template("operator", namespace, "templates/role.yaml");
+        let bind = |kind: &str, role: &str| {
+            let role: Value = yaml::read(role).unwrap();
+            let metadata = json!({ "name": format!("{name}-{}", kind.to_lowercase()), "namespace": namespace });
+            json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "subjects": subjects,
+                "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": role["metadata"]["name"] } })
+        };
+        let mut everywhere = bind("ClusterRoleBinding", &self.role_of_the_chart());
+        everywhere["metadata"].as_object_mut().unwrap().remove("namespace");
         self.apply(&role);
-        self.apply_all(&[everywhere, bind("RoleBinding", "operator-election", "Role")]);
+        self.apply_all(&[everywhere, bind("RoleBinding", &role)]);
         user
+    }
+
+    /// A user that is an account of the cluster, by a token of its own.
+    pub fn account(&self, namespace: &str, name: &str) -> User {
+        let token = self.run(&["create", "token", "-n", namespace, name, "--duration=1h"]);
+        let file = format!("account-{namespace}-{name}");
+        let user = user(self.folder.path(), &self.address, &file, token.trim());
+        User { name: format!("system:serviceaccount:{namespace}:{name}"), ..user }
+    }
+
+    /// The same user, who takes a port of loopback for the API server.
+    pub fn user_through(&self, port: u16, user: &User) -> User {
+        let text = fs::read_to_string(&user.kubeconfig).unwrap();
+        let kubeconfig = user.kubeconfig.with_extension(format!("{port}.kubeconfig"));
+        fs::write(&kubeconfig, text.replace(&self.address, &format!("https://127.0.0.1:{port}"))).unwrap();
+        User { kubeconfig, ..user.clone() }
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> &str {
+        self.address.strip_prefix("https://").unwrap()
     }
 
     /// The rules of the chart's `ClusterRole`.
@@ -174,27 +202,47 @@ impl ControlPlane {
     }
 
     fn helm_template(&self, release: &str, namespace: &str, file: &str) -> String {
-        let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cue-scheduler-operator");
+        self.helm(&["template", release, &chart(), "--namespace", namespace, "--show-only", file])
+    }
+
+    /// What Helm prints; it has to work.
+    pub fn helm(&self, arguments: &[&str]) -> String {
+        let (is_done, said) = self.attempt_helm(arguments);
+        assert!(is_done, "helm {arguments:?}: {said}");
+        said
+    }
+
+    /// What Helm prints, on its error output if it failed, and whether it worked.
+    pub fn attempt_helm(&self, arguments: &[&str]) -> (bool, String) {
+        let folder = |name: &str| self.folder.path().join(name);
         let output = Command::new(self.binaries.path("helm"))
-            .args(["template", release])
-            .arg(chart)
-            .args(["--namespace", namespace, "--show-only", file])
+            .env("KUBECONFIG", &self.admin.kubeconfig)
+            .env("HELM_CACHE_HOME", folder("helm-cache"))
+            .env("HELM_CONFIG_HOME", folder("helm-config"))
+            .env("HELM_DATA_HOME", folder("helm-data"))
+            .args(arguments)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        let said = if output.status.success() { output.stdout } else { output.stderr };
+        (output.status.success(), String::from_utf8(said).unwrap())
     }
 
     /// What `kubectl` prints; it has to work.
     pub fn run(&self, arguments: &[&str]) -> String {
-        let output = kubectl(&self.binaries, &self.admin, arguments, "");
+        let output = kubectl(self.binaries, &self.admin, arguments, "");
         assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What `kubectl` does with an input; it has to work.
+    pub fn run_with(&self, arguments: &[&str], input: &str) {
+        let (is_done, said) = self.attempt(arguments, input);
+        assert!(is_done, "kubectl {arguments:?}: {said}");
+    }
+
     /// What `kubectl` prints, on both outputs, and whether it worked.
     pub fn attempt(&self, arguments: &[&str], input: &str) -> (bool, String) {
-        let output = kubectl(&self.binaries, &self.admin, arguments, input);
+        let output = kubectl(self.binaries, &self.admin, arguments, input);
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         (output.status.success(), said)
     }
@@ -223,6 +271,24 @@ impl ControlPlane {
         list["items"].as_array().cloned().unwrap_or_default()
     }
 
+    /// How long the audit log is.
+    pub fn audited(&self) -> u64 {
+        fs::metadata(self.folder.path().join("audit.log")).map_or(0, |log| log.len())
+    }
+
+    /// How many writes of a user the audit log has from a place on; events are not counted.
+    pub fn writes_since(&self, user: &User, place: u64) -> usize {
+        use std::io::{Read as _, Seek as _, SeekFrom};
+        let mut log = fs::File::open(self.folder.path().join("audit.log")).unwrap();
+        log.seek(SeekFrom::Start(place)).unwrap();
+        let mut text = String::new();
+        let _ = log.read_to_string(&mut text);
+        let entries = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let calls =
+            entries.filter(|entry| entry["user"]["username"] == user.name.as_str()).map(|entry| Call::of(&entry));
+        calls.filter(|call| ["create", "patch", "delete"].contains(&&*call.verb) && call.resource != "events").count()
+    }
+
     /// The calls of a user so far, from the audit log: verb, resource with subresource, answer's code.
     pub fn calls(&self, user: &User) -> Vec<Call> {
         let text = fs::read_to_string(self.folder.path().join("audit.log")).unwrap_or_default();
@@ -232,12 +298,19 @@ impl ControlPlane {
     }
 }
 
+/// The folder of the operator's chart.
+pub fn chart() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cue-scheduler-operator").display().to_string()
+}
+
 /// A call, as the audit log has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
     pub verb: String,
     pub group: String,
     pub resource: String,
+    /// Empty for a call about all of them, or about what belongs to none.
+    pub namespace: String,
     pub code: i64,
 }
 
@@ -253,6 +326,7 @@ impl Call {
             verb: text(&entry["verb"]),
             group: text(&about["apiGroup"]),
             resource,
+            namespace: text(&about["namespace"]),
             code: entry["responseStatus"]["code"].as_i64().unwrap_or_default(),
         }
     }

@@ -75,6 +75,41 @@ fn extensions_are_used_when_they_come() {
     assert!(operator.is_running());
 }
 
+/// KEDA itself is not there: its autoscaler's part is played by hand.
+#[test]
+fn keda_scales_and_nobody_fights() {
+    let place = Place::new("keda");
+    install(place.plane);
+    let user = place.plane.operator("keda");
+    let _operator = Operator::of(&user, "keda");
+    let replicas = || place.get("deployment/farm-spi")["spec"]["replicas"].clone();
+    place.put("farm", &json!({ "facilities": [{ "name": "spi", "replicas": 3 }] }));
+    place.wait_ready("farm");
+    let keda = json!({ "serverAddress": "http://prometheus:9090", "query": "sum(waiting)", "threshold": "5" });
+    let scaled = |threads: u32| {
+        json!({ "facilities": [{ "name": "spi", "autoscaling": { "minReplicas": 2, "maxReplicas": 8, "keda": keda },
+            "config": { "queue": { "worker_threads": threads } } }] })
+    };
+    place.put("farm", &scaled(4));
+    place.wait("the object is there", || !place.get("scaledobject/farm-spi").is_null());
+    let spec = place.get("scaledobject/farm-spi")["spec"].clone();
+    assert_eq!(spec["scaleTargetRef"]["name"], "farm-spi");
+    assert_eq!((spec["minReplicaCount"].as_i64(), spec["maxReplicaCount"].as_i64()), (Some(2), Some(8)));
+    assert_eq!(spec["triggers"][0]["metadata"]["query"], "sum(waiting)");
+    assert_eq!(replicas(), 3, "it goes on from what there is");
+    place.plane.run(&["scale", "-n", "keda", "deployment/farm-spi", "--replicas=7"]);
+    place.wait_ready("farm");
+    place.put("farm", &scaled(8));
+    place.wait_ready("farm");
+    assert_eq!(replicas(), 7, "nobody fights");
+    assert!(place.events("farm").iter().all(|(reason, _)| reason != "OverwroteManualChange"));
+    place.plane.run(&["delete", "scaledobject", "-n", "keda", "farm-spi"]);
+    place.wait("it comes back", || !place.get("scaledobject/farm-spi").is_null());
+    place.put("farm", &json!({ "facilities": [{ "name": "spi", "replicas": 4 }] }));
+    place
+        .wait("it is gone, and the number is ours", || replicas() == 4 && place.get("scaledobject/farm-spi").is_null());
+}
+
 /// The operator's own definition is taken away under way, with all resources, and comes back.
 #[test]
 fn without_its_definition_it_waits_and_says_so() {

@@ -19,13 +19,16 @@ fn every_command_of_the_guide_works() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let page = fs::read_to_string(root.join("docs/operations/kubernetes.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    std::os::unix::fs::symlink(root.join("crds"), folder.path().join("crds")).unwrap();
+    for name in ["crds", "charts"] {
+        std::os::unix::fs::symlink(root.join(name), folder.path().join(name)).unwrap();
+    }
     for block in blocks(&page, "yaml") {
         let name = block.lines().next().unwrap().strip_prefix("# ").expect("a file begins with its name");
         fs::write(folder.path().join(name), block).unwrap();
     }
     let ours = Path::new(env!("CARGO_BIN_EXE_cue-scheduler-operator")).parent().unwrap();
-    let programs = [plane.binaries.path("kubectl").parent().unwrap(), ours].map(|folder| folder.display().to_string());
+    let of = |name: &str| plane.binaries.path(name).parent().unwrap();
+    let programs = [of("kubectl"), of("helm"), ours].map(|folder| folder.display().to_string());
     let path = format!("{}:{}", programs.join(":"), std::env::var("PATH").unwrap());
     let user = plane.operator("default");
     let mut operator = Operator::of(&user, "opencue");
@@ -39,6 +42,7 @@ fn every_command_of_the_guide_works() {
             .current_dir(folder.path())
             .env("PATH", &path)
             .env("KUBECONFIG", &plane.admin.kubeconfig)
+            .env("HELM_CACHE_HOME", folder.path().join("helm"))
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);

@@ -29,7 +29,13 @@ fn a_resource_is_made_changed_rotated_and_removed() {
         .output()
         .unwrap();
     assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
-    println!("{}", place.plane.run(&["get", "schd", "-n", "life", "-o", "wide"]));
+    for arguments in [
+        &["explain", "schd.spec.facilities"][..],
+        &["get", "schd", "-n", "life"],
+        &["get", "schd", "-n", "life", "-o", "wide"],
+    ] {
+        println!("$ kubectl {}\n{}", arguments.join(" "), place.plane.run(arguments));
+    }
     let columns = place.plane.run(&["get", "schd", "-n", "life", "--no-headers"]);
     let columns: Vec<&str> = columns.split_whitespace().collect();
     assert_eq!(columns[..4], ["farm", "2/2", "3/3", env!("CARGO_PKG_VERSION")]);
@@ -84,7 +90,7 @@ fn a_resource_is_made_changed_rotated_and_removed() {
             .contains("did you mean `queue.worker_threads`?")
     );
     assert_eq!(place.get("deployment/farm-spi")["metadata"]["generation"], generation);
-    println!("{}", place.plane.run(&["describe", "schd", "-n", "life", "farm"]));
+    println!("$ kubectl describe schd farm\n{}", place.plane.run(&["describe", "schd", "-n", "life", "farm"]));
 
     // Suspended: no pods, everything else stays.
     place.put("farm", &json!({ "facilities": [{ "name": "spi", "suspend": true }] }));

@@ -4,6 +4,7 @@
 
 mod admission;
 mod binaries;
+mod chart;
 #[path = "../common/mod.rs"]
 mod common;
 mod control_plane;
@@ -14,3 +15,4 @@ mod operator;
 mod replicas;
 mod rights;
 mod scale;
+mod silence;

@@ -111,7 +111,11 @@ pub struct Place {
 
 impl Place {
     pub fn new(name: &str) -> Self {
-        let plane = ControlPlane::running();
+        Self::on(ControlPlane::running(), name)
+    }
+
+    /// A namespace of another control plane.
+    pub fn on(plane: &'static ControlPlane, name: &str) -> Self {
         plane.run(&["create", "namespace", name]);
         let made = Self { plane, namespace: name.to_owned(), _pods: keep_pods_ready(plane, name) };
         made.put_secret("secret");

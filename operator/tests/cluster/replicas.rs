@@ -56,6 +56,48 @@ fn killed_again_and_again_it_ends_the_same() {
     assert_eq!(state(&stormy), expected);
 }
 
+/// After each of its writes in turn, as the API server's audit log tells them.
+#[test]
+fn killed_after_any_write_it_ends_the_same() {
+    let spec = json!({
+        "facilities": [{ "name": "spi", "replicas": 2 }, { "name": "lax", "autoscaling": { "maxReplicas": 3 } }],
+        "networkPolicy": { "enabled": true },
+    });
+    let calm = Place::new("step-0");
+    let user = calm.plane.operator("step-0");
+    calm.put("farm", &spec);
+    let begun = calm.plane.audited();
+    let operator = Operator::of(&user, "step-0");
+    calm.wait_ready("farm");
+    let writes = calm.plane.writes_since(&user, begun);
+    drop(operator);
+    let expected = state(&calm);
+    // An account, a policy, four objects of each facility and an autoscaler, and a status at least.
+    assert!(writes >= 12, "{writes}");
+    let mut killed = 0;
+    for after in 1..=12 {
+        let namespace = format!("step-{after}");
+        let place = Place::new(&namespace);
+        place.put("farm", &spec);
+        let begun = calm.plane.audited();
+        let mut operator = Operator::of(&user, &namespace);
+        let started = Instant::now();
+        let mut written = 0;
+        while written < after && started.elapsed() < LIMIT {
+            written = calm.plane.writes_since(&user, begun);
+        }
+        operator.kill();
+        assert!(written >= after, "{written} writes");
+        // The status is the last: before it, something was left to do.
+        killed += usize::from(place.get("schd/farm")["status"].is_null());
+        let _operator = Operator::of(&user, &namespace);
+        place.wait_ready("farm");
+        assert_eq!(state(&place), expected, "killed after {written} writes");
+    }
+    println!("killed after each of 12 writes, {killed} times before its first status; {writes} writes in calm");
+    assert!(killed > 6, "{killed}");
+}
+
 #[test]
 fn one_of_two_works_and_the_other_takes_over() {
     let place = Place::new("election");

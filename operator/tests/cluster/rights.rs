@@ -1,10 +1,12 @@
-//! The `ClusterRole` of the chart: everything that it gives is used, and nothing else is asked for.
+//! The rights of the chart: everything that they give is used, and nothing else is asked for. The operator runs as it is
+//! installed, with the chart's own account, in all namespaces and with an election, in a control plane where nobody else works.
 
 use std::collections::BTreeSet;
 
 use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
 
+use crate::control_plane::{ControlPlane, chart};
 use crate::extensions;
 use crate::operator::{Operator, Place};
 
@@ -25,13 +27,8 @@ fn given(role: &Value) -> BTreeSet<Right> {
     rights
 }
 
-#[test]
-fn the_role_of_the_chart_is_what_is_used() {
-    let place = Place::new("rights");
-    extensions::install(place.plane);
-    let user = place.plane.operator("rights");
-    // Everywhere, as it is installed; other tests' resources are in their own namespaces.
-    let _operator = Operator::of(&user, "rights");
+/// Has the operator do everything that it can do, in two namespaces.
+fn exercise(place: &Place, other: &Place) {
     let keda = json!({ "serverAddress": "http://prometheus:9090", "query": "up", "threshold": "5" });
     let everything = |monitor: &str, tag: &str| {
         json!({
@@ -44,6 +41,8 @@ fn the_role_of_the_chart_is_what_is_used() {
             "monitoring": { monitor: { "enabled": true }, "prometheusRule": { "enabled": true } },
         })
     };
+    other.put("farm", &json!({}));
+    other.wait_ready("farm");
     place.put("farm", &everything("serviceMonitor", "1"));
     place.wait("all kinds are there", || {
         let there = |object: &str| !place.get(object).is_null();
@@ -68,23 +67,43 @@ fn the_role_of_the_chart_is_what_is_used() {
     place.put("farm", &json!({ "facilities": [{ "name": "new" }], "serviceAccount": { "create": false, "name": "default" }, "podDisruptionBudget": { "enabled": false } }));
     place.wait("the rest is gone", || {
         let kinds = "serviceaccounts,networkpolicies,services,poddisruptionbudgets,configmaps,deployments,hpa,scaledobjects,podmonitors,prometheusrules";
-        let ours = place.plane.list("rights", kinds).into_iter().filter(|object| object["metadata"]["labels"]["app.kubernetes.io/instance"] == "farm");
+        let ours = place.plane.list(&place.namespace, kinds).into_iter().filter(|object| object["metadata"]["labels"]["app.kubernetes.io/instance"] == "farm");
         let names: BTreeSet<String> = ours.map(|object| object["metadata"]["name"].as_str().unwrap().to_owned()).collect();
         !names.is_empty() && names.iter().all(|name| name.starts_with("farm-new"))
     });
+}
 
-    let role: Value = yaml::read(&place.plane.role_of_the_chart()).unwrap();
-    let given = given(&role);
-    let calls = place.plane.calls(&user);
+#[test]
+fn the_rights_of_the_chart_are_what_is_used() {
+    let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start_bare()));
+    extensions::install(plane);
+    plane.run(&["create", "namespace", "operator"]);
+    plane.helm(&["install", "rights", &chart(), "--namespace", "operator"]);
+    let (farms, other) = (Place::on(plane, "rights"), Place::on(plane, "elsewhere"));
+    let user = plane.account("operator", "rights-cue-scheduler-operator");
+    let mut operator = Operator::start(&user, &["--lease-namespace=operator"]);
+    exercise(&farms, &other);
+    assert_eq!(operator.stop(), 0);
+
+    let roles = [
+        plane.get("operator", "clusterrole/rights-cue-scheduler-operator"),
+        plane.get("operator", "role/rights-cue-scheduler-operator-election"),
+    ];
+    let given: BTreeSet<Right> = roles.iter().flat_map(given).collect();
+    assert!(given.len() > 50, "{given:?}");
+    let calls = plane.calls(&user);
     let refused: BTreeSet<_> = calls.iter().filter(|call| call.code == 403).map(|call| format!("{call:?}")).collect();
     assert!(refused.is_empty(), "asked for and not given: {refused:#?}");
     let mut exercised: BTreeSet<Right> =
         calls.iter().map(|call| (call.group.clone(), call.resource.clone(), call.verb.clone())).collect();
     // An apply that makes an object is a patch in the log, and needs the right to create it; so does a reference that blocks its
     // owner's deletion, which the API server asks for itself.
-    let applied: Vec<Right> =
-        exercised.iter().filter(|(_, resource, verb)| verb == "patch" && !resource.contains('/')).cloned().collect();
-    exercised.extend(applied.into_iter().map(|(group, resource, _)| (group, resource, "create".to_owned())));
+    let applied: Vec<Right> = calls
+        .iter()
+        .filter(|call| call.verb == "patch" && call.code == 201)
+        .map(|call| (call.group.clone(), call.resource.clone(), "create".to_owned()))
+        .collect();
+    exercised.extend(applied);
     exercised.insert((
         "scheduler.opencue.io".to_owned(),
         "schedulerdeployments/finalizers".to_owned(),
@@ -92,4 +111,12 @@ fn the_role_of_the_chart_is_what_is_used() {
     ));
     let unused: Vec<&Right> = given.difference(&exercised).collect();
     assert!(unused.is_empty(), "given and never used: {unused:#?}");
+    // Lists and watches are of all namespaces; only what a resource refers to is watched where it is.
+    let apart: BTreeSet<&str> = calls
+        .iter()
+        .filter(|call| ["list", "watch"].contains(&&*call.verb) && !call.namespace.is_empty())
+        .map(|call| call.resource.as_str())
+        .collect();
+    assert_eq!(apart, BTreeSet::from(["secrets"]));
+    assert_eq!(yaml::read::<Value>(&plane.role_of_the_chart()).unwrap()["rules"], roles[0]["rules"]);
 }

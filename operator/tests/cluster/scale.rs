@@ -45,7 +45,20 @@ fn two_hundred_resources_of_three_facilities_are_applied_in_a_minute() {
     let taken = started.elapsed();
     let deployments = plane.run(&["get", "deployments", "-n", "scale", "-o", "name"]).lines().count();
     assert_eq!(deployments, RESOURCES * FACILITIES);
-    let calls = plane.calls(&user).len();
+    let calls = plane.calls(&user);
+    let of = |verb: &str| calls.iter().filter(|call| call.verb == verb).count() as f64 / RESOURCES as f64;
+    println!(
+        "calls for each resource: {:.1} reads, {:.1} applies, {:.1} statuses, {:.1} events",
+        of("get"),
+        calls
+            .iter()
+            .filter(|call| call.verb == "patch" && !call.resource.contains('/') && call.resource != "events")
+            .count() as f64
+            / RESOURCES as f64,
+        calls.iter().filter(|call| call.resource.ends_with("/status")).count() as f64 / RESOURCES as f64,
+        calls.iter().filter(|call| call.resource == "events").count() as f64 / RESOURCES as f64,
+    );
+    let calls = calls.len();
     println!(
         "{RESOURCES} resources of {FACILITIES} facilities applied in {:.1} s, {:.1} calls each, {:.1} s of CPU, {} MiB",
         taken.as_secs_f64(),
