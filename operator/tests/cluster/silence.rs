@@ -82,7 +82,7 @@ fn a_server_that_falls_silent_is_told_and_got_over() {
     place.put("farm", &json!({ "facilities": [{ "name": "spi", "replicas": 3 }] }));
     place.wait("it says that nobody answers", || {
         let (code, text) = operator.page("/readyz");
-        code == 503 && text.contains("no answer within 30 s")
+        code == 503 && text.contains("asking the API server")
     });
     println!("silence was told after {:.0} s", silent.elapsed().as_secs_f64());
     assert!(operator.is_running());
