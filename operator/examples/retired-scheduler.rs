@@ -132,7 +132,8 @@ fn flatten(prefix: &str, section: &Map<String, Value>, found: &mut Map<String, V
 /// The file's values, and the variables over them: with a dot between section and key.
 fn configuration() -> Map<String, Value> {
     let path = std::env::var("OPENCUE_SCHEDULER_CONFIG").expect("OPENCUE_SCHEDULER_CONFIG");
-    assert!(path.ends_with(".yaml"), "{path}: not of a registered file format");
+    let extension = std::path::Path::new(&path).extension();
+    assert!(extension.is_some_and(|extension| extension == "yaml"), "{path}: not of a registered file format");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let file: Map<String, Value> = yaml::read(&text).unwrap_or_else(|error| panic!("{path}: {error}"));
     let mut values = Map::new();

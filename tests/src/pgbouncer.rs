@@ -1,4 +1,4 @@
-//! A real PgBouncer before a server, which deals the server's sessions out for one transaction each.
+//! A real `PgBouncer` before a server, which deals the server's sessions out for one transaction each.
 //!
 //! The program is looked for where people keep it. On a machine without it, Debian's packages are unpacked into the target folder,
 //! which installs nothing and needs no root.
@@ -119,7 +119,7 @@ impl Program {
                 let package = entry?.path();
                 if package.extension().is_some_and(|extension| extension == "deb") {
                     let mut command = Command::new("dpkg-deb");
-                    succeeded(command.arg("--extract").arg(package).arg(&unpacked).output().await?)?;
+                    succeeded(&command.arg("--extract").arg(package).arg(&unpacked).output().await?)?;
                 }
             }
             std::fs::rename(unpacked, &folder)?;
@@ -138,16 +138,16 @@ async fn download(folder: &Path) -> anyhow::Result<()> {
     let download = async || {
         let mut command = Command::new("apt-get");
         command.args(["download", "--quiet"]).args(PACKAGES).current_dir(folder);
-        succeeded(command.output().await.context("running apt-get")?)
+        succeeded(&command.output().await.context("running apt-get")?)
     };
     if download().await.is_ok() {
         return Ok(());
     }
-    succeeded(Command::new("apt-get").args(["update", "--quiet"]).output().await.context("running apt-get")?)?;
+    succeeded(&Command::new("apt-get").args(["update", "--quiet"]).output().await.context("running apt-get")?)?;
     download().await
 }
 
-fn succeeded(output: Output) -> anyhow::Result<()> {
+fn succeeded(output: &Output) -> anyhow::Result<()> {
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }

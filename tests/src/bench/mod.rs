@@ -82,7 +82,7 @@ impl Scenario {
             Self::Wake => wake::run(scale).await,
             Self::ShortFrames => short_frames::run(scale).await,
             Self::Refill => refill::run(scale).await,
-            Self::Plan => planning::run(scale),
+            Self::Plan => Ok(planning::run(scale)),
             Self::Snapshot => history::run(scale).await,
             Self::SteadyState => steady_state::run(scale).await,
             Self::Idle => idle::run(scale).await,

@@ -20,7 +20,7 @@ pub async fn run(scale: Scale) -> anyhow::Result<Vec<Figure>> {
     for job in &mut farm.jobs {
         job.paused = true;
         // Nothing ends while the time runs.
-        job.layers.iter_mut().for_each(|layer| layer.command = "sleep 3600".to_owned());
+        job.layers.iter_mut().for_each(|layer| "sleep 3600".clone_into(&mut layer.command));
     }
     let mut pairs = Vec::new();
     for pair in 0..scale.pairs.div_ceil(2) {

@@ -1,4 +1,4 @@
-//! Replicas that reach the database through a real PgBouncer with `pool_mode = transaction`, which has fewer sessions than they
+//! Replicas that reach the database through a real `PgBouncer` with `pool_mode = transaction`, which has fewer sessions than they
 //! have connections.
 
 use std::collections::BTreeSet;
