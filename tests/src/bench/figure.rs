@@ -190,7 +190,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            "wake             p50                                 212 ms                               ≤ 300  pass"
+            "wake             p50                                 212 ms                                ≤ 300  pass"
         );
         assert_eq!(lines[2], "    jobs: 50");
         assert_eq!(
