@@ -43,7 +43,6 @@ const REACH_MAX: Duration = Duration::from_secs(10);
 pub struct Store {
     pool: Sessions,
     bookings: Sessions,
-    route: Route,
     /// What reaches the database, without our settings.
     plain: Arc<Mutex<PgConnectOptions>>,
     direct: Direct,
@@ -71,7 +70,6 @@ impl Store {
             pool: pool(target.pool_size.saturating_sub(bookings).max(1)),
             bookings: pool(bookings),
             plain: Arc::new(Mutex::new(plain)),
-            route,
             direct: target.direct.clone(),
             password_file: PasswordFile::of(target),
             schema: Schema::default(),
@@ -85,7 +83,6 @@ impl Store {
         Self {
             bookings: pool.clone(),
             pool,
-            route: Route::default(),
             plain: Arc::new(Mutex::new(plain)),
             direct: Direct::default(),
             password_file: None,
@@ -107,7 +104,7 @@ impl Store {
         self.refresh_password().await?;
         let plain = self.plain();
         let connecting = async {
-            let (connection, settings) = self.route.open(&plain, &[]).await?;
+            let (connection, settings) = self.pool.route().open(&plain, &[]).await?;
             connection.close().await?;
             Ok(settings)
         };
@@ -115,7 +112,7 @@ impl Store {
         let silent =
             || Err(sqlx::Error::Io(std::io::Error::new(ErrorKind::TimedOut, format!("silent for {REACH_MAX:?}"))));
         let settings = answer.unwrap_or_else(|_| silent()).map_err(StoreError::during("connecting"))?;
-        self.route.showed(settings);
+        self.pool.route().showed(settings);
         self.connect_with(&plain);
         Ok(())
     }
@@ -141,7 +138,7 @@ impl Store {
     /// doesn't get an answer soon is to notice. `None`: a pooler answers where the server should.
     pub async fn own_session(&self) -> Result<Option<PgConnection>, StoreError> {
         let above = [("statement_timeout", "4s"), ("tcp_user_timeout", "10s")];
-        let opened = self.route.open(&self.to_server(), &above).await;
+        let opened = self.pool.route().open(&self.to_server(), &above).await;
         let (connection, settings) = opened.map_err(StoreError::during("connecting for coordination"))?;
         Ok((settings == Settings::Taken).then_some(connection))
     }

@@ -12,7 +12,7 @@ pub struct Notifications {
 impl Store {
     /// Listens to channels at the server itself. `None`: there is only a pooler, and that passes no messages on.
     pub async fn listen(&self, channels: &[&str]) -> Result<Option<Notifications>, StoreError> {
-        if self.route.is_pooled() && self.direct.is_same() {
+        if self.pool.route().is_pooled() && self.direct.is_same() {
             return Ok(None);
         }
         let own = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);

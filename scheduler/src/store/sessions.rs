@@ -172,6 +172,11 @@ impl Sessions {
         self.pool.set_connect_options(self.route.options(plain));
     }
 
+    /// How they reach the server.
+    pub(super) fn route(&self) -> &Route {
+        &self.route
+    }
+
     /// The pool.
     pub(super) fn pool(&self) -> &PgPool {
         &self.pool
