@@ -27,6 +27,9 @@ const EDITED: usize = 4;
 /// Jobs that nobody edits, so that there is always something to release. Many, as on a farm: frames of one layer stop one at a time.
 const STEADY: usize = 16;
 
+/// Jobs that Cuebot books: more than one for the same reason.
+const LEGACY: usize = 8;
+
 #[tonic::async_trait(?Send)]
 impl Scenario for ReleaseStorm {
     fn name(&self) -> &'static str {
@@ -141,8 +144,12 @@ fn farm(setting: &Setting) -> anyhow::Result<FarmDescription> {
             ));
         }
     }
+    let (flipped, old) = setting.pick((1500, 200), (8000, 1000));
+    let single = "tags: [a, b], threadable: false";
+    for n in 0..LEGACY {
+        jobs.push(format!("  - {{name: old-{n}, show: legacy, layers: [{{name: l0, range: 1-{old}, {single}}}]}}"));
+    }
     let jobs = jobs.join("\n");
-    let old = setting.pick(1500, 8000);
     let mut farm = FarmDescription::from_yaml(&format!(
         "
 facilities: [{{name: local, allocations: [{{name: local.a, tag: a}}, {{name: local.b, tag: b}}]}}]
@@ -159,8 +166,7 @@ hosts:
   - {{allocation: local.b, count: {hosts}, first_address: 127.1.1.1, cores: 8, memory: 32 GiB}}
 jobs:
 {jobs}
-  - {{name: gamma-0, show: gamma, layers: [{{name: l0, range: 1-{old}, command: sleep 0.4, tags: [a, b], threadable: false}}]}}
-  - {{name: old, show: legacy, layers: [{{name: l0, range: 1-{old}, tags: [a, b], threadable: false}}]}}"
+  - {{name: gamma-0, show: gamma, layers: [{{name: l0, range: 1-{flipped}, command: sleep 0.4, {single}}}]}}"
     ))?;
     farm.seed = setting.seed;
     Ok(farm)

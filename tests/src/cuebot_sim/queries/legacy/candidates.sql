@@ -1,12 +1,15 @@
 -- Some waiting frames of the shows that Cuebot books itself, each with a host that has room: plain reads, no locks. The
 -- statements of the booking decide. $1: also managed shows, as deeds and redirects do. $2: how many.
--- The jobs are found first, so that what they have booked is not looked up for each of their frames.
+-- One job at a time, as Cuebot goes through its queue; any of them, so that two bookers seldom choose the same.
 WITH open AS MATERIALIZED (
     SELECT job.pk_job
     FROM show
     JOIN job ON job.pk_show = show.pk_show AND job.str_state = 'PENDING' AND NOT job.b_paused
     JOIN job_resource r ON r.pk_job = job.pk_job AND r.int_max_cores - r.int_cores >= 100
-    WHERE $1 OR NOT show.b_scheduler_managed
+    WHERE ($1 OR NOT show.b_scheduler_managed)
+      AND EXISTS (SELECT FROM frame WHERE frame.pk_job = job.pk_job AND frame.str_state = 'WAITING')
+    ORDER BY random()
+    LIMIT 1
 )
 SELECT frame.pk_frame, frame.int_version, frame.pk_layer, frame.pk_job, job.pk_show, place.pk_host, place.pk_alloc,
        place.str_name AS host_name, layer.int_cores_min AS cores, layer.int_mem_min AS memory,
