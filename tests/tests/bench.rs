@@ -1,6 +1,8 @@
 //! Each benchmark runs and tells its figures, on a farm so small that they mean nothing.
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test fails by panicking")]
 
+use std::time::Instant;
+
 use clap::ValueEnum as _;
 use testbed::bench::{Scale, Scenario, table, write};
 
@@ -10,8 +12,10 @@ async fn every_benchmark_runs_and_tells_its_figures() {
     let mut figures = Vec::new();
     for scenario in Scenario::value_variants() {
         let name = scenario.to_possible_value().unwrap().get_name().to_owned();
+        let began = Instant::now();
         let of_scenario = scenario.run(scale).await.unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert!(!of_scenario.is_empty() && of_scenario.iter().all(|figure| figure.scenario == name), "{of_scenario:?}");
+        println!("{name}: {:.0} s", began.elapsed().as_secs_f64());
         figures.extend(of_scenario);
     }
     print!("{}", table(&figures));

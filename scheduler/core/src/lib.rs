@@ -9,7 +9,7 @@ pub mod assignment;
 pub mod cluster;
 pub mod domain;
 pub mod frame_set;
-mod host_index;
+pub mod host_index;
 pub mod landing;
 pub mod launch;
 pub mod planning;

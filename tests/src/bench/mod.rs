@@ -25,6 +25,7 @@ use clap::ValueEnum;
 
 pub use figure::{Figure, Goal, median, percentile, table, write};
 pub use machine::Machine;
+pub use planning::many_hosts;
 
 /// Which way a scenario is run.
 #[derive(Clone, Copy, Debug)]

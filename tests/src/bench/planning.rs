@@ -30,7 +30,7 @@ pub fn run(scale: Scale) -> Vec<Figure> {
     let policy = cue_scheduler::app::policy(&Config::default());
     let mut took = Vec::new();
     for part in [8, 4, 2, 1] {
-        let snapshot = farm(scale.of(HOSTS / part));
+        let snapshot = many_hosts(scale.of(HOSTS / part));
         let mut times = Vec::new();
         let mut placed = 0;
         for _ in 0..scale.pairs {
@@ -53,8 +53,9 @@ pub fn run(scale: Scale) -> Vec<Figure> {
     ]
 }
 
-/// Hosts of 16 to 128 cores, some with one or two of eight tags; jobs of four layers with up to three tags, of which half fits.
-fn farm(hosts: usize) -> Snapshot {
+/// A pool of so many hosts of 16 to 128 cores, some with one or two of eight tags, and a layer for every ten of them: jobs of four
+/// layers with up to three tags, of which half fits.
+pub fn many_hosts(hosts: usize) -> Snapshot {
     let mut draws = Draws::new(7);
     let tags: Vec<Arc<str>> = (0..8).map(|n| format!("t{n}").into()).collect();
     let unbound = Budget { cap: Cap::Unlimited, used: 0 };
