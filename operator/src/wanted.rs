@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use crate::crd::{Autoscaling, Compatibility, Database, MetricsScrape, NetworkPolicy, PullPolicy, Resources};
+use crate::crd::{
+    Autoscaling, Compatibility, Database, MetricsScrape, NetworkPolicy, PrometheusRule, PullPolicy, Resources,
+};
 use crate::names::FacilityName;
 
 /// A whole resource.
@@ -32,8 +34,8 @@ pub struct Wanted {
     pub network: Option<NetworkPolicy>,
     /// How metrics are scraped, if at all.
     pub scrape: Option<Scrape>,
-    /// Labels of the alerts, if there are to be any.
-    pub alerts: Option<BTreeMap<String, String>>,
+    /// The alerts, if there are to be any.
+    pub alerts: Option<PrometheusRule>,
     /// How pods are replaced.
     pub update: Update,
     /// Objects are left as they are.

@@ -1,4 +1,4 @@
-//! The file in `crds/`, and its copy in the chart, are made and never edited: `cargo run --package cue-scheduler-operator -- crd >
+//! The file in `crds/`, and its copy in a chart of its own, are made and never edited: `cargo run --package cue-scheduler-operator -- crd >
 //! crds/schedulerdeployments.yaml` writes it anew.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test may fail loudly")]
 
@@ -10,7 +10,7 @@ fn the_command_prints_exactly_what_lies_in_crds_and_in_the_chart() {
     let output = Command::new(env!("CARGO_BIN_EXE_cue-scheduler-operator")).arg("crd").output().unwrap();
     assert!(output.status.success());
     let printed = String::from_utf8(output.stdout).unwrap();
-    for file in ["crds/schedulerdeployments.yaml", "charts/cue-scheduler-operator/files/schedulerdeployments.yaml"] {
+    for file in ["crds/schedulerdeployments.yaml", "charts/cue-scheduler-crds/files/schedulerdeployments.yaml"] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
         let written = std::fs::read_to_string(path).unwrap();
         let differs = written.lines().zip(printed.lines()).find(|(old, new)| old != new);

@@ -22,11 +22,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ with .Values.commonLabels }}{{ toYaml . }}
 {{ end -}}
 {{ include "operator.selector" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/component: operator
-app.kubernetes.io/part-of: opencue
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "operator.chartLabels" . }}
 {{- end -}}
 
 {{- define "operator.account" -}}
@@ -43,4 +39,25 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
+{{- end -}}
+
+{{/* The pod of `helm test`: none of the operator's, whose selector it must not match. */}}
+{{- define "operator.testSelector" -}}
+app.kubernetes.io/name: {{ include "operator.name" . }}-test
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "operator.test" -}}
+{{ with .Values.commonLabels }}{{ toYaml . }}
+{{ end -}}
+{{ include "operator.testSelector" . }}
+{{ include "operator.chartLabels" . }}
+{{- end -}}
+
+{{- define "operator.chartLabels" -}}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/part-of: opencue
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}

@@ -27,7 +27,7 @@ pub struct Arguments {
 pub enum Command {
     /// Work: watch resources, and keep what they come to in the cluster.
     Run(run::Run),
-    /// Wait until a resource is ready: 0 when it is, 1 when the time is over, with what is missing.
+    /// Wait until a resource, or an operator, is ready: 0 when it is, 1 when the time is over, with what is missing.
     Wait(wait::Wait),
     /// Print the `CustomResourceDefinition`, exactly as it lies in crds/.
     Crd,

@@ -65,4 +65,9 @@ pub struct PrometheusRule {
     /// Labels by which your Prometheus finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<BTreeMap<String, String>>,
+    /// Where your people read docs/operations/alerts.md, to which each alert's runbook_url adds a hash and its name. Unset: the
+    /// page's place in the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub runbook_url: Option<String>,
 }

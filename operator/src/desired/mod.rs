@@ -115,7 +115,7 @@ fn shared_objects(wanted: &Wanted, cluster: &Cluster) -> SharedObjects {
             .alerts
             .as_ref()
             .filter(|_| extensions.prometheus_rules)
-            .map(|labels| rules::build(wanted, labels)),
+            .map(|settings| rules::build(wanted, settings)),
     }
 }
 

@@ -1,23 +1,62 @@
-//! Alerts on the schedulers of a resource.
-
-use std::collections::BTreeMap;
+//! Alerts on the schedulers of a resource. What each means and what to do is told in docs/operations/alerts.md, and all of them are
+//! tried on series in `tests/alerts`.
 
 use serde_json::{Value, json};
 
 use super::monitoring::RESOURCE_LABEL;
 use super::{Kind, meta};
+use crate::crd::PrometheusRule;
 use crate::wanted::{Scale, Wanted};
 
-pub(super) fn build(wanted: &Wanted, labels: &BTreeMap<String, String>) -> Value {
+/// Where the alerts are told, unless the resource says where people read them.
+const RUNBOOKS: &str = "docs/operations/alerts.md";
+
+/// What frames wait for that is neither a cap, nor a busy farm, nor a job that no host could run.
+const TROUBLE: &str = "hosts_quarantined|pass_bound|refused";
+
+/// An alert on what schedulers tell of themselves.
+struct Alert {
+    name: &'static str,
+    severity: &'static str,
+    /// How long it holds before somebody is told.
+    time: &'static str,
+    expression: String,
+    summary: &'static str,
+    description: &'static str,
+}
+
+pub(super) fn build(wanted: &Wanted, settings: &PrometheusRule) -> Value {
     let mut manifest = meta::manifest(Kind::PrometheusRule, &wanted.owner.name, wanted, None);
-    let mut all = json!(labels);
+    let mut all = json!(settings.labels);
     meta::extend(&mut all, manifest["metadata"]["labels"].as_object().cloned().unwrap_or_default());
     manifest["metadata"]["labels"] = all;
-    let mut rules = down(wanted);
-    rules.extend(trouble(wanted));
+    let runbooks = settings.runbook_url.as_deref().unwrap_or(RUNBOOKS);
+    let mut rules = down(wanted, runbooks);
+    rules.extend(alerts(wanted).iter().map(|alert| alert.rule(runbooks)));
     manifest["spec"] =
         json!({ "groups": [{ "name": format!("cue-scheduler-{}", wanted.owner.name), "rules": rules }] });
     manifest
+}
+
+impl Alert {
+    fn rule(&self, runbooks: &str) -> Value {
+        json!({
+            "alert": self.name,
+            "expr": self.expression,
+            "for": self.time,
+            "labels": { "severity": self.severity },
+            "annotations": {
+                "summary": self.summary,
+                "description": self.description,
+                "runbook_url": runbook(runbooks, self.name),
+            },
+        })
+    }
+}
+
+/// The place of an alert in the page: its heading, as anchors are made of headings.
+fn runbook(runbooks: &str, alert: &str) -> String {
+    format!("{runbooks}#{}", alert.to_lowercase())
 }
 
 /// The series of this resource.
@@ -26,7 +65,7 @@ fn series(wanted: &Wanted) -> String {
 }
 
 /// For each facility that should work: nobody answers there.
-fn down(wanted: &Wanted) -> Vec<Value> {
+fn down(wanted: &Wanted, runbooks: &str) -> Vec<Value> {
     let ours = series(wanted);
     let working = wanted.facilities.iter().filter(|facility| facility.scale != Scale::Suspended);
     working
@@ -40,6 +79,7 @@ fn down(wanted: &Wanted) -> Vec<Value> {
                 "annotations": {
                     "summary": format!("No scheduler works for facility {}.", template_text(&facility.name)),
                     "description": "Frames of managed shows wait until one does. Look at kubectl describe schd.",
+                    "runbook_url": runbook(runbooks, "CueSchedulerDown"),
                 },
             })
         })
@@ -51,53 +91,137 @@ fn template_text(name: &str) -> String {
     name.replace("{{", "{ {")
 }
 
-fn trouble(wanted: &Wanted) -> Vec<Value> {
-    let ours = series(wanted);
-    let table = [
-        (
-            "CueSchedulerDatabaseUnreachable",
-            format!("min by (facility, {RESOURCE_LABEL}) (scheduler_database_up{{{ours}}}) == 0"),
-            "2m",
-            "critical",
-            "A scheduler of facility {{ $labels.facility }} can't reach the database.",
-            "It books nothing until it can. Its /readyz says why.",
-        ),
-        (
-            "CueSchedulerStandsStill",
-            format!("max by (facility, {RESOURCE_LABEL}, cause) (scheduler_standstill{{{ours}}}) == 1"),
-            "10m",
-            "warning",
-            "Facility {{ $labels.facility }} books nothing: {{ $labels.cause }}.",
-            "docs/operations/database.md says what each cause means.",
-        ),
-        (
-            "CueSchedulerPoolsWithoutOwner",
-            format!(
-                "max by (facility, {RESOURCE_LABEL}) (scheduler_pools{{{ours}}}) - sum by (facility, {RESOURCE_LABEL}) \
-                 (scheduler_pools_owned{{{ours}}}) > 0"
+/// The rest, over all facilities: each tells of its own by the labels of the result.
+fn alerts(wanted: &Wanted) -> Vec<Alert> {
+    let of = |metric: &str| format!("{metric}{{{}}}", series(wanted));
+    let of_those = |metric: &str, which: &str| format!("{metric}{{{},{which}}}", series(wanted));
+    let by = format!("by (facility, {RESOURCE_LABEL})");
+    vec![
+        Alert {
+            name: "CueSchedulerDatabaseUnreachable",
+            severity: "critical",
+            time: "2m",
+            expression: format!("min {by} ({}) == 0", of("scheduler_database_up")),
+            summary: "A scheduler of facility {{ $labels.facility }} can't reach the database.",
+            description: "It books nothing until it can. Its /readyz says why.",
+        },
+        Alert {
+            name: "CueSchedulerNoPasses",
+            severity: "critical",
+            time: "10m",
+            expression: format!(
+                "max {by} ({active}) > 0 and sum {by} (rate({ended}[5m])) == 0 unless max {by} ({standstill}) == 1",
+                active = of("scheduler_clusters_active"),
+                ended = of_those("scheduler_pass_terminated_reason_total", r#"reason!="query_error""#),
+                standstill = of("scheduler_standstill"),
             ),
-            "5m",
-            "warning",
-            "Nobody works on {{ $value }} pools of facility {{ $labels.facility }}.",
-            "Frames of these pools wait. Compare cue-scheduler members with the pods that run.",
-        ),
-        (
-            "CueSchedulerCoordinationDown",
-            format!("min by (facility, {RESOURCE_LABEL}) (scheduler_coordination_up{{{ours}}}) == 0"),
-            "5m",
-            "warning",
-            "Schedulers of facility {{ $labels.facility }} don't share their pools.",
-            "Safe and wasteful. docs/operations/high-availability.md says what may be the cause.",
-        ),
-    ];
-    let rule = |(alert, expression, time, severity, summary, description): (_, String, _, _, _, _)| {
-        json!({
-            "alert": alert,
-            "expr": expression,
-            "for": time,
-            "labels": { "severity": severity },
-            "annotations": { "summary": summary, "description": description },
-        })
-    };
-    table.map(rule).to_vec()
+            summary: "Work waits in facility {{ $labels.facility }} and nobody looks at it.",
+            description: "No pass has come to its end for five minutes and more, though clusters have waiting work.",
+        },
+        Alert {
+            name: "CueSchedulerNotBooking",
+            severity: "critical",
+            time: "15m",
+            expression: format!(
+                "sum {by} ({waiting}) > 0 and sum {by} (rate({booked}[10m])) == 0",
+                waiting = of_those("scheduler_waiting_frames", &format!("reason=~{TROUBLE:?}")),
+                booked = of("scheduler_frames_dispatched_total"),
+            ),
+            summary: "{{ $value }} frames wait in facility {{ $labels.facility }}, and nothing is booked.",
+            description: "What they wait for is neither a cap nor a busy host: agents don't answer, or bookings are refused.",
+        },
+        Alert {
+            name: "CueSchedulerStandsStill",
+            severity: "warning",
+            time: "10m",
+            expression: format!("max by (facility, {RESOURCE_LABEL}, cause) ({}) == 1", of("scheduler_standstill")),
+            summary: "Facility {{ $labels.facility }} books nothing: {{ $labels.cause }}.",
+            description: "docs/operations/database.md says what each cause means.",
+        },
+        Alert {
+            name: "CueSchedulerPoolsWithoutOwner",
+            severity: "warning",
+            time: "5m",
+            expression: format!(
+                "max {by} ({}) - sum {by} ({}) > 0",
+                of("scheduler_pools"),
+                of("scheduler_pools_owned")
+            ),
+            summary: "Nobody works on {{ $value }} pools of facility {{ $labels.facility }}.",
+            description: "Frames of these pools wait. Compare cue-scheduler members with the pods that run.",
+        },
+        Alert {
+            name: "CueSchedulerCoordinationDown",
+            severity: "warning",
+            time: "5m",
+            expression: format!("min {by} ({}) == 0", of("scheduler_coordination_up")),
+            summary: "Schedulers of facility {{ $labels.facility }} don't share their pools.",
+            description: "Safe and wasteful. docs/operations/high-availability.md says what may be the cause.",
+        },
+        Alert {
+            name: "CueSchedulerPoolsWander",
+            severity: "warning",
+            time: "30m",
+            expression: format!(
+                "sum {by} (increase({}[30m])) > 3 * max {by} ({})",
+                of_those("scheduler_pool_hand_overs_total", r#"how="taken""#),
+                of("scheduler_pools"),
+            ),
+            summary: "Pools of facility {{ $labels.facility }} change hands again and again.",
+            description: "Each has had three new owners in half an hour, or more. Replicas come and go, or lose their sessions.",
+        },
+        Alert {
+            name: "CueSchedulerPassSlow",
+            severity: "warning",
+            time: "15m",
+            expression: format!(
+                "histogram_quantile(0.9, sum by (facility, {RESOURCE_LABEL}, step, le) (rate({}[10m]))) > 5",
+                of("scheduler_pass_duration_seconds_bucket")
+            ),
+            summary: "Passes of facility {{ $labels.facility }} take {{ $value | humanizeDuration }} to {{ $labels.step }}.",
+            description: "One in ten is slower than that, and cores that become free wait as long for a frame.",
+        },
+        Alert {
+            name: "CueSchedulerLaunchesFail",
+            severity: "warning",
+            time: "10m",
+            expression: format!(
+                "sum {by} (rate({failed}[10m])) / sum {by} (rate({all}[10m])) > 0.05",
+                failed = of_those("scheduler_launch_outcomes_total", r#"outcome=~"refused|not_sent|unknown""#),
+                all = of_those("scheduler_launch_outcomes_total", r#"outcome=~"launched|refused|not_sent|unknown""#),
+            ),
+            summary: "{{ $value | humanizePercentage }} of the launches in facility {{ $labels.facility }} fail.",
+            description: "Agents refuse frames, or don't answer. Frames are given back and booked elsewhere; hosts are left alone.",
+        },
+        Alert {
+            name: "CueSchedulerHostsQuarantined",
+            severity: "info",
+            time: "1h",
+            expression: format!("sum {by} ({}) > 0", of("scheduler_hosts_quarantined")),
+            summary: "{{ $value }} hosts of facility {{ $labels.facility }} are left alone.",
+            description: "For an hour there has been one whose agent refuses frames or doesn't answer. /api/v1/status names them.",
+        },
+        Alert {
+            name: "CueSchedulerCapsDrift",
+            severity: "warning",
+            time: "30m",
+            expression: format!(
+                "sum {by} (increase({reconciled}[1h])) > 50 and sum {by} (increase({releases}[1h])) == 0",
+                reconciled = of("scheduler_counters_reconciled_total"),
+                releases = of_those("scheduler_cuebot_notices_total", r#"kind="release""#),
+            ),
+            summary: "{{ $value | humanize }} counters of facility {{ $labels.facility }} were wrong within an hour.",
+            description: "No cap is passed for it, and they were set right. Somebody writes them, or Cuebot doesn't count its releases.",
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_braces_is_no_template() {
+        assert_eq!(template_text("a{{b}}"), "a{ {b}}");
+    }
 }

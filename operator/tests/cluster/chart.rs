@@ -1,4 +1,4 @@
-//! The operator's chart, by Helm: checked, rendered, installed, upgraded, removed.
+//! The charts of the operator and of its definition, by Helm: checked, rendered, installed, upgraded, removed.
 
 use std::path::Path;
 
@@ -13,6 +13,10 @@ const DEFINITION: &str = "crd/schedulerdeployments.scheduler.opencue.io";
 /// Values that are rendered as they are written down, in `tests/chart`.
 const CASES: [&str; 3] = ["plain", "everything", "one-namespace"];
 
+fn definition_chart() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/cue-scheduler-crds").display().to_string()
+}
+
 #[test]
 fn it_passes_helms_own_checks_and_renders_as_it_is_written_down() {
     let plane = ControlPlane::running();
@@ -22,9 +26,7 @@ fn it_passes_helms_own_checks_and_renders_as_it_is_written_down() {
         let values = values.to_str().unwrap();
         plane.helm(&["lint", "--strict", &chart(), "--values", values]);
         let text = plane.helm(&["template", "ops", &chart(), "--namespace", "opencue", "--values", values]);
-        // The definition has a snapshot of its own: crds/.
-        let objects = text.split("\n---\n").filter(|object| !object.contains("kind: CustomResourceDefinition"));
-        let text = objects.collect::<Vec<_>>().join("\n---\n").replace(env!("CARGO_PKG_VERSION"), "VERSION");
+        let text = text.replace(env!("CARGO_PKG_VERSION"), "VERSION");
         let path = folder.join(format!("{case}.rendered.yaml"));
         if std::env::var_os("UPDATE_RENDERED").is_some() {
             std::fs::write(&path, &text).unwrap();
@@ -58,6 +60,8 @@ fn it_is_installed_upgraded_and_removed() {
     let chart = chart();
     let step =
         |arguments: &[&str]| plane.helm(&[arguments, &["--namespace", "ops", "--wait", "--timeout", "120s"]].concat());
+    let notes = step(&["install", "crds", &definition_chart()]);
+    assert!(notes.contains("kubectl explain schd.spec"), "{notes}");
     let notes = step(&["install", "ops", &chart]);
     assert!(notes.contains("kubectl rollout status deployment/ops-cue-scheduler-operator --namespace ops"), "{notes}");
 
@@ -66,7 +70,7 @@ fn it_is_installed_upgraded_and_removed() {
     ops.put("farm", &Value::Object(serde_json::Map::new()));
     ops.wait_ready("farm");
 
-    // The definition is a part of the release: what an upgrade brings is there.
+    // What an upgrade brings is there.
     plane.run(&[
         "patch",
         DEFINITION,
@@ -74,24 +78,27 @@ fn it_is_installed_upgraded_and_removed() {
         "--patch",
         r#"[{"op": "remove", "path": "/spec/names/shortNames"}]"#,
     ]);
-    step(&["upgrade", "ops", &chart, "--set", "replicaCount=2", "--force-conflicts"]);
+    step(&["upgrade", "crds", &definition_chart(), "--force-conflicts"]);
     assert_eq!(plane.get("", DEFINITION)["spec"]["names"]["shortNames"][0], "schd");
+    step(&["upgrade", "ops", &chart, "--set", "replicaCount=2", "--force-conflicts"]);
     assert_eq!(ops.get("deployment/ops-cue-scheduler-operator")["spec"]["replicas"], 2);
     assert!(!ops.get("pdb/ops-cue-scheduler-operator").is_null());
     step(&["rollback", "ops", "1", "--force-conflicts"]);
     assert!(ops.get("pdb/ops-cue-scheduler-operator").is_null());
 
-    // Farms outlive the release.
+    // Farms outlive both releases.
     step(&["uninstall", "ops"]);
+    step(&["uninstall", "crds"]);
     assert!(ops.get("deployment/ops-cue-scheduler-operator").is_null());
     assert!(!plane.get("", DEFINITION).is_null());
     assert!(!ops.get("deployment/farm-spi").is_null());
 }
 
 #[test]
-fn its_definition_is_the_one_in_crds_and_is_kept() {
+fn the_definition_of_its_chart_is_the_one_in_crds_and_is_kept() {
     let plane = ControlPlane::running();
-    let rendered = plane.helm(&["template", "ops", &chart(), "--show-only", "templates/crd.yaml"]);
+    plane.helm(&["lint", "--strict", &definition_chart()]);
+    let rendered = plane.helm(&["template", "crds", &definition_chart()]);
     let mut rendered: Value = yaml::read(&rendered).unwrap();
     let annotations = rendered["metadata"].as_object_mut().unwrap().remove("annotations").unwrap();
     assert_eq!(annotations["helm.sh/resource-policy"], "keep");

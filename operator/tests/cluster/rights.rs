@@ -76,6 +76,7 @@ fn exercise(place: &Place, other: &Place) {
 #[test]
 fn the_rights_of_the_chart_are_what_is_used() {
     let plane: &'static ControlPlane = Box::leak(Box::new(ControlPlane::start_bare()));
+    plane.install_definition();
     extensions::install(plane);
     plane.run(&["create", "namespace", "operator"]);
     plane.helm(&["install", "rights", &chart(), "--namespace", "operator"]);

@@ -128,7 +128,7 @@ pub fn validate(resource: &SchedulerDeployment, defaults: &Defaults) -> Result<W
             .as_ref()
             .and_then(|monitoring| monitoring.prometheus_rule.as_ref())
             .filter(|rule| rule.enabled)
-            .map(|rule| rule.labels.clone().unwrap_or_default()),
+            .cloned(),
         update: update(spec.update_strategy.as_ref(), spec.compatibility, &mut faults),
         paused: spec.paused.unwrap_or(false),
         pod_template: pods::template(spec.pod_template.as_ref(), &mut faults),
