@@ -34,13 +34,15 @@ impl<'de> Deserialize<'de> for Guarded {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         struct Parts {
-            metadata: ObjectMeta,
+            metadata: Bounded,
             #[serde(default)]
             spec: Bounded,
             #[serde(default)]
             status: Bounded,
         }
         let Parts { metadata, spec, status } = Parts::deserialize(deserializer)?;
+        // Who owns which field is told of every level of the spec; what is passed over of that, nobody asks for.
+        let metadata = serde_json::from_value::<ObjectMeta>(metadata.value).map_err(D::Error::custom)?;
         let status = status.read::<Option<SchedulerDeploymentStatus>>().ok().flatten();
         Ok(Self(match spec.read::<SchedulerDeploymentSpec>() {
             Ok(spec) => Ok(SchedulerDeployment { metadata, spec, status }),
@@ -198,7 +200,13 @@ mod tests {
     use super::*;
 
     fn read(spec: &str) -> Guarded {
-        let text = format!(r#"{{"type": "ADDED", "object": {{"metadata": {{"name": "farm"}}, "spec": {spec}}}}}"#);
+        read_owned(spec, "{}")
+    }
+
+    fn read_owned(spec: &str, fields: &str) -> Guarded {
+        let metadata =
+            format!(r#"{{"name": "farm", "managedFields": [{{"manager": "kubectl", "fieldsV1": {fields}}}]}}"#);
+        let text = format!(r#"{{"type": "ADDED", "object": {{"metadata": {metadata}, "spec": {spec}}}}}"#);
         let event: kube::core::WatchEvent<Guarded> = serde_json::from_str(&text).unwrap();
         match event {
             kube::core::WatchEvent::Added(resource) => resource,
@@ -212,6 +220,12 @@ mod tests {
             "config": {"queue": {"worker_threads": 8, "memory_factor": -1.5, "none": null, "list": [true, "a"]}}}"#;
         let resource = read(spec).0.unwrap();
         assert_eq!(resource.spec, serde_json::from_str(spec).unwrap());
+    }
+
+    #[test]
+    fn owners_of_deep_fields_do_no_harm() {
+        let fields = format!("{}{{}}{}", r#"{"f:a":"#.repeat(500), "}".repeat(500));
+        assert_eq!(read_owned("{}", &fields).meta().name.as_deref(), Some("farm"));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::error::{Error, timely};
 use super::{Context, Observed, Outcome};
+use crate::cluster::guarded::Guarded;
 use crate::crd::{SchedulerDeployment, SchedulerDeploymentStatus};
 use crate::labels::MANAGER;
 use crate::wanted::{Update, Wanted};
@@ -64,8 +65,7 @@ pub async fn write(
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let after = of(resource, outcome, observed, &before, &now);
     if after != before {
-        let api =
-            Api::<SchedulerDeployment>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
+        let api = Api::<Guarded>::namespaced(context.client.clone(), &resource.namespace().unwrap_or_default());
         let patch = json!({
             "apiVersion": SchedulerDeployment::api_version(&()),
             "kind": SchedulerDeployment::kind(&()),
