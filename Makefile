@@ -4,7 +4,7 @@
 help:
 	@echo "make demo    the product at work: PostgreSQL, real and simulated render hosts, two schedulers (half a minute after the build)"
 	@echo "make test    all tests"
-	@echo "make test-cluster   the Kubernetes operator against a real API server (Go builds it once, about 12 minutes, unless it is there)"
+	@echo "make test-cluster   the Kubernetes operator against a real API server (Go builds it once, about ten minutes, unless it is there)"
 	@echo "make scenarios   what must hold whatever Cuebot, users and agents do; LENGTH=short in some seconds each, ONLY=NAME, SEED=, GENERATION=b1 or c"
 	@echo "make chaos   three replicas while everything goes wrong by a seeded schedule; SEED=n repeats one, COUNT=m takes m seeds from there, LENGTH=short in half a minute each"
 	@echo "make lint    formatting and clippy"

@@ -157,15 +157,18 @@ impl<'a> Shelf<'a> {
                 if best.is_some_and(|best| *cores > best.cores) {
                     break;
                 }
-                // In ascending order the hosts with too little memory are jumped over; in descending order they come
-                // last, and the first of them ends the bucket.
-                let start = if saturation.memory { ask.memory.0 } else { -NO_BOUND };
-                let enough = |memory: i64| saturation.memory || memory <= saturation.memory_key(ask.memory);
-                let found = bucket
-                    .range((start, 0)..)
-                    .take_while(|(memory, _)| enough(*memory))
-                    // Only memory of GPUs can still be missing: where none is asked, the first host is the one.
-                    .find(|(_, rank)| fits(*rank));
+                // Only memory of GPUs can still be missing where there is enough memory: where none is asked, the first host is
+                // the one.
+                let fits = |(_, rank): &&(i64, u32)| fits(*rank);
+                let found = if saturation.memory {
+                    // In ascending order the hosts with too little memory are jumped over.
+                    bucket.range((ask.memory.0, 0)..).find(fits)
+                } else {
+                    // In descending order they come last, and the first of them ends the bucket. Beginning at the front saves the
+                    // looking for a place to begin: a third of a plan's time.
+                    let least = saturation.memory_key(ask.memory);
+                    bucket.iter().take_while(|(memory, _)| *memory <= least).find(fits)
+                };
                 if let Some((memory, rank)) = found {
                     let score = Score {
                         wastes_gpus: self.kind.gpus && ask.without_gpus(),
