@@ -27,5 +27,17 @@ fn a_wrong_command_ends_with_1_and_help_with_0() {
         let output = Command::new(env!("CARGO_BIN_EXE_cue-scheduler-operator")).arg(argument).output().unwrap();
         output.status.code().unwrap()
     };
-    assert_eq!((ends("--help"), ends("--version"), ends("fly")), (0, 0, 1));
+    assert_eq!((ends("--help"), ends("--version"), ends("fly"), ends("wait")), (0, 0, 1, 1));
+}
+
+#[test]
+fn an_operator_that_does_not_answer_is_waited_for_until_the_time_is_over() {
+    let started = std::time::Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_cue-scheduler-operator"))
+        .args(["wait", "--operator", "http://127.0.0.1:1", "--timeout", "2s"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(started.elapsed().as_secs() >= 2 && said.contains("http://127.0.0.1:1/ is not ready: "), "{said}");
 }

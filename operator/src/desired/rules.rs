@@ -15,6 +15,7 @@ const RUNBOOKS: &str = "docs/operations/alerts.md";
 const TROUBLE: &str = "hosts_quarantined|pass_bound|refused";
 
 /// An alert on what schedulers tell of themselves.
+#[derive(Clone)]
 struct Alert {
     name: &'static str,
     severity: &'static str,
@@ -32,7 +33,9 @@ pub(super) fn build(wanted: &Wanted, settings: &PrometheusRule) -> Value {
     manifest["metadata"]["labels"] = all;
     let runbooks = settings.runbook_url.as_deref().unwrap_or(RUNBOOKS);
     let mut rules = down(wanted, runbooks);
-    rules.extend(alerts(wanted).iter().map(|alert| alert.rule(runbooks)));
+    let own = OwnSeries { selector: series(wanted), by: format!("by (facility, {RESOURCE_LABEL})") };
+    let alerts = [nothing_is_booked(&own), sharing(&own), could_be_better(&own)].concat();
+    rules.extend(alerts.iter().map(|alert| alert.rule(runbooks)));
     manifest["spec"] =
         json!({ "groups": [{ "name": format!("cue-scheduler-{}", wanted.owner.name), "rules": rules }] });
     manifest
@@ -91,17 +94,32 @@ fn template_text(name: &str) -> String {
     name.replace("{{", "{ {")
 }
 
-/// The rest, over all facilities: each tells of its own by the labels of the result.
-fn alerts(wanted: &Wanted) -> Vec<Alert> {
-    let of = |metric: &str| format!("{metric}{{{}}}", series(wanted));
-    let of_those = |metric: &str, which: &str| format!("{metric}{{{},{which}}}", series(wanted));
-    let by = format!("by (facility, {RESOURCE_LABEL})");
+/// The series of a resource, as alerts on what schedulers tell of themselves use them: over all facilities, each of which tells of its own by
+/// the labels of the result.
+struct OwnSeries {
+    selector: String,
+    by: String,
+}
+
+impl OwnSeries {
+    fn all(&self, metric: &str) -> String {
+        format!("{metric}{{{}}}", self.selector)
+    }
+
+    fn some(&self, metric: &str, which: &str) -> String {
+        format!("{metric}{{{},{which}}}", self.selector)
+    }
+}
+
+/// Work waits and is not booked.
+fn nothing_is_booked(series: &OwnSeries) -> Vec<Alert> {
+    let by = &series.by;
     vec![
         Alert {
             name: "CueSchedulerDatabaseUnreachable",
             severity: "critical",
             time: "2m",
-            expression: format!("min {by} ({}) == 0", of("scheduler_database_up")),
+            expression: format!("min {by} ({}) == 0", series.all("scheduler_database_up")),
             summary: "A scheduler of facility {{ $labels.facility }} can't reach the database.",
             description: "It books nothing until it can. Its /readyz says why.",
         },
@@ -111,9 +129,9 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             time: "10m",
             expression: format!(
                 "max {by} ({active}) > 0 and sum {by} (rate({ended}[5m])) == 0 unless max {by} ({standstill}) == 1",
-                active = of("scheduler_clusters_active"),
-                ended = of_those("scheduler_pass_terminated_reason_total", r#"reason!="query_error""#),
-                standstill = of("scheduler_standstill"),
+                active = series.all("scheduler_clusters_active"),
+                ended = series.some("scheduler_pass_terminated_reason_total", r#"reason!="query_error""#),
+                standstill = series.all("scheduler_standstill"),
             ),
             summary: "Work waits in facility {{ $labels.facility }} and nobody looks at it.",
             description: "No pass has come to its end for five minutes and more, though clusters have waiting work.",
@@ -124,8 +142,8 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             time: "15m",
             expression: format!(
                 "sum {by} ({waiting}) > 0 and sum {by} (rate({booked}[10m])) == 0",
-                waiting = of_those("scheduler_waiting_frames", &format!("reason=~{TROUBLE:?}")),
-                booked = of("scheduler_frames_dispatched_total"),
+                waiting = series.some("scheduler_waiting_frames", &format!("reason=~{TROUBLE:?}")),
+                booked = series.all("scheduler_frames_dispatched_total"),
             ),
             summary: "{{ $value }} frames wait in facility {{ $labels.facility }}, and nothing is booked.",
             description: "What they wait for is neither a cap nor a busy host: agents don't answer, or bookings are refused.",
@@ -134,18 +152,28 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             name: "CueSchedulerStandsStill",
             severity: "warning",
             time: "10m",
-            expression: format!("max by (facility, {RESOURCE_LABEL}, cause) ({}) == 1", of("scheduler_standstill")),
+            expression: format!(
+                "max by (facility, {RESOURCE_LABEL}, cause) ({}) == 1",
+                series.all("scheduler_standstill")
+            ),
             summary: "Facility {{ $labels.facility }} books nothing: {{ $labels.cause }}.",
             description: "docs/operations/database.md says what each cause means.",
         },
+    ]
+}
+
+/// Replicas don't share as they should.
+fn sharing(series: &OwnSeries) -> Vec<Alert> {
+    let by = &series.by;
+    vec![
         Alert {
             name: "CueSchedulerPoolsWithoutOwner",
             severity: "warning",
             time: "5m",
             expression: format!(
                 "max {by} ({}) - sum {by} ({}) > 0",
-                of("scheduler_pools"),
-                of("scheduler_pools_owned")
+                series.all("scheduler_pools"),
+                series.all("scheduler_pools_owned")
             ),
             summary: "Nobody works on {{ $value }} pools of facility {{ $labels.facility }}.",
             description: "Frames of these pools wait. Compare cue-scheduler members with the pods that run.",
@@ -154,7 +182,7 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             name: "CueSchedulerCoordinationDown",
             severity: "warning",
             time: "5m",
-            expression: format!("min {by} ({}) == 0", of("scheduler_coordination_up")),
+            expression: format!("min {by} ({}) == 0", series.all("scheduler_coordination_up")),
             summary: "Schedulers of facility {{ $labels.facility }} don't share their pools.",
             description: "Safe and wasteful. docs/operations/high-availability.md says what may be the cause.",
         },
@@ -164,19 +192,26 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             time: "30m",
             expression: format!(
                 "sum {by} (increase({}[30m])) > 3 * max {by} ({})",
-                of_those("scheduler_pool_hand_overs_total", r#"how="taken""#),
-                of("scheduler_pools"),
+                series.some("scheduler_pool_hand_overs_total", r#"how="taken""#),
+                series.all("scheduler_pools"),
             ),
             summary: "Pools of facility {{ $labels.facility }} change hands again and again.",
             description: "Each has had three new owners in half an hour, or more. Replicas come and go, or lose their sessions.",
         },
+    ]
+}
+
+/// It works, and could work better.
+fn could_be_better(series: &OwnSeries) -> Vec<Alert> {
+    let by = &series.by;
+    vec![
         Alert {
             name: "CueSchedulerPassSlow",
             severity: "warning",
             time: "15m",
             expression: format!(
                 "histogram_quantile(0.9, sum by (facility, {RESOURCE_LABEL}, step, le) (rate({}[10m]))) > 5",
-                of("scheduler_pass_duration_seconds_bucket")
+                series.all("scheduler_pass_duration_seconds_bucket")
             ),
             summary: "Passes of facility {{ $labels.facility }} take {{ $value | humanizeDuration }} to {{ $labels.step }}.",
             description: "One in ten is slower than that, and cores that become free wait as long for a frame.",
@@ -187,8 +222,8 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             time: "10m",
             expression: format!(
                 "sum {by} (rate({failed}[10m])) / sum {by} (rate({all}[10m])) > 0.05",
-                failed = of_those("scheduler_launch_outcomes_total", r#"outcome=~"refused|not_sent|unknown""#),
-                all = of_those("scheduler_launch_outcomes_total", r#"outcome=~"launched|refused|not_sent|unknown""#),
+                failed = series.some("scheduler_launch_outcomes_total", r#"outcome=~"refused|not_sent|unknown""#),
+                all = series.some("scheduler_launch_outcomes_total", r#"outcome=~"launched|refused|not_sent|unknown""#),
             ),
             summary: "{{ $value | humanizePercentage }} of the launches in facility {{ $labels.facility }} fail.",
             description: "Agents refuse frames, or don't answer. Frames are given back and booked elsewhere; hosts are left alone.",
@@ -197,7 +232,7 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             name: "CueSchedulerHostsQuarantined",
             severity: "info",
             time: "1h",
-            expression: format!("sum {by} ({}) > 0", of("scheduler_hosts_quarantined")),
+            expression: format!("sum {by} ({}) > 0", series.all("scheduler_hosts_quarantined")),
             summary: "{{ $value }} hosts of facility {{ $labels.facility }} are left alone.",
             description: "For an hour there has been one whose agent refuses frames or doesn't answer. /api/v1/status names them.",
         },
@@ -207,8 +242,8 @@ fn alerts(wanted: &Wanted) -> Vec<Alert> {
             time: "30m",
             expression: format!(
                 "sum {by} (increase({reconciled}[1h])) > 50 and sum {by} (increase({releases}[1h])) == 0",
-                reconciled = of("scheduler_counters_reconciled_total"),
-                releases = of_those("scheduler_cuebot_notices_total", r#"kind="release""#),
+                reconciled = series.all("scheduler_counters_reconciled_total"),
+                releases = series.some("scheduler_cuebot_notices_total", r#"kind="release""#),
             ),
             summary: "{{ $value | humanize }} counters of facility {{ $labels.facility }} were wrong within an hour.",
             description: "No cap is passed for it, and they were set right. Somebody writes them, or Cuebot doesn't count its releases.",

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cue_scheduler_operator::crd;
+use cue_scheduler_config::{idle_keys, keys};
+use cue_scheduler_operator::{crd, scheduler_yaml};
 use serde_json::{Map, Value, json};
 
 use crate::{check, value};
@@ -73,9 +74,50 @@ fn plain(schema: &Value) -> Value {
     Value::Object(made)
 }
 
+/// The spec's schema, as the definition has it.
+fn spec() -> Value {
+    crd::definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].take()
+}
+
+/// Lets the keys of scheduler.yaml be those that there are, under all their names. The definition lets any through, so that the operator
+/// can name the nearest; whoever sets values is told at once.
+fn close_config(config: &mut Value) {
+    let pointer = |path: &str| format!("/properties/{}", path.replace('.', "/properties/"));
+    let may_be_set = |path: &str| scheduler_yaml::elsewhere(path).is_none();
+    let aliases =
+        keys().iter().flat_map(|key| key.aliases.iter().map(|alias| (alias.as_str(), Some(key.path.as_str()))));
+    let idle = idle_keys().iter().map(|key| (key.path, None));
+    for (path, same_as) in aliases.chain(idle).filter(|(path, same_as)| may_be_set(same_as.unwrap_or(path))) {
+        let schema = match same_as {
+            Some(key) => config.pointer(&pointer(key)).unwrap_or_else(|| panic!("{key}")).clone(),
+            None => json!({ "description": "It is taken, and has no meaning here." }),
+        };
+        let mut section = &mut *config;
+        for name in path.split('.') {
+            section = &mut section["properties"][name];
+        }
+        *section = schema;
+    }
+    close(config);
+}
+
+/// No section takes what it does not name.
+fn close(section: &mut Value) {
+    let Some(fields) = section.as_object_mut().filter(|fields| fields.contains_key("properties")) else { return };
+    fields.remove("x-kubernetes-preserve-unknown-fields");
+    fields["properties"].as_object_mut().unwrap().values_mut().for_each(close);
+}
+
 fn farm() -> Value {
-    let definition = crd::definition();
-    let spec = plain(&definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]);
+    let mut spec = spec();
+    for config in [
+        "/properties/config",
+        "/properties/facilityDefaults/properties/config",
+        "/properties/facilities/items/properties/config",
+    ] {
+        close_config(spec.pointer_mut(config).unwrap());
+    }
+    let spec = plain(&spec);
     let mut properties = own();
     for (name, mut schema) in spec["properties"].as_object().unwrap().clone() {
         // Empty is unset: it is how values.yaml shows what there is.
@@ -85,7 +127,6 @@ fn farm() -> Value {
         let taken = properties.insert(name.clone(), schema);
         assert!(taken.is_none(), "{name} is a field of the spec and a value of the chart's own");
     }
-    properties["facilities"]["minItems"] = json!(1);
     json!({
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "Values of cue-scheduler",
@@ -131,9 +172,7 @@ fn values_and_schemas_name_the_same() {
     compare(&value("cue-scheduler-operator/values.yaml"), &operator, &operator, "operator", &mut faults);
     // A field of the spec is told by the resource; only its first level is shown.
     let mut farm = farm();
-    let fields = crd::definition();
-    let fields = &fields["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"];
-    for name in fields.as_object().unwrap().keys() {
+    for name in spec()["properties"].as_object().unwrap().keys() {
         farm["properties"][name] = json!({});
     }
     compare(&value("cue-scheduler/values.yaml"), &farm, &farm, "farm", &mut faults);
