@@ -45,6 +45,8 @@ impl HostCache {
             for host in &mut hosts {
                 host.tags = tags.remove(&host.id).unwrap_or_default();
                 host.tags.retain(|tag| !self.settings.ignored_tags.contains(tag.name.as_ref()));
+                // They stay for as long as the pool is ours, and most have one or two.
+                host.tags.shrink_to_fit();
             }
             self.hosts = hosts;
             self.read_at = Some(Instant::now());

@@ -33,27 +33,37 @@ struct HostRow {
     gpu_mem_idle: i64,
 }
 
-impl From<HostRow> for Host {
-    fn from(row: HostRow) -> Self {
-        Self {
-            id: HostId::from(row.pk_host),
-            name: row.str_name.into(),
-            os: row.str_os.into(),
+impl HostRow {
+    fn into_host(self, texts: &mut Texts) -> Host {
+        Host {
+            id: HostId::from(self.pk_host),
+            name: self.str_name.into(),
+            os: texts.shared(self.str_os),
             tags: Vec::new(),
-            thread_mode: ThreadMode::from_column(row.int_thread_mode),
+            thread_mode: ThreadMode::from_column(self.int_thread_mode),
             total: Resources {
-                cores: Centicores(row.int_cores),
-                memory: Kb(row.int_mem_total),
-                gpus: Gpus(row.int_gpus),
-                gpu_memory: Kb(row.int_gpu_mem),
+                cores: Centicores(self.int_cores),
+                memory: Kb(self.int_mem_total),
+                gpus: Gpus(self.int_gpus),
+                gpu_memory: Kb(self.int_gpu_mem),
             },
             idle: Resources {
-                cores: Centicores(row.int_cores_idle.min(left_by_load(row.int_cores, row.int_load))),
-                memory: Kb(row.mem_idle),
-                gpus: Gpus(row.int_gpus_idle),
-                gpu_memory: Kb(row.gpu_mem_idle),
+                cores: Centicores(self.int_cores_idle.min(left_by_load(self.int_cores, self.int_load))),
+                memory: Kb(self.mem_idle),
+                gpus: Gpus(self.int_gpus_idle),
+                gpu_memory: Kb(self.gpu_mem_idle),
             },
         }
+    }
+}
+
+/// Many hosts share few texts: one copy of each is enough.
+#[derive(Default)]
+struct Texts(HashMap<String, Arc<str>>);
+
+impl Texts {
+    fn shared(&mut self, text: String) -> Arc<str> {
+        self.0.entry(text).or_insert_with_key(|text| Arc::from(text.as_str())).clone()
     }
 }
 
@@ -80,7 +90,8 @@ impl Store {
             .fetch_all(&self.pool)
             .await
             .map_err(StoreError::during("reading the hosts of a pool"))?;
-        Ok(rows.into_iter().map(Host::from).collect())
+        let mut systems = Texts::default();
+        Ok(rows.into_iter().map(|row| row.into_host(&mut systems)).collect())
     }
 
     /// The tags of the hosts of an allocation's slice; kinds that nobody schedules by are left out.
@@ -93,13 +104,12 @@ impl Store {
             .await
             .map_err(StoreError::during("reading the tags of a pool's hosts"))?;
         let mut tags: HashMap<HostId, Vec<HostTag>> = HashMap::new();
-        // Many hosts share few tags: one copy of each text is enough.
-        let mut names: HashMap<String, Arc<str>> = HashMap::new();
+        let mut names = Texts::default();
         for (host, tag, kind) in rows {
             let Some(kind) = TagKind::from_column(&kind) else {
                 continue;
             };
-            let name = names.entry(tag).or_insert_with_key(|tag| Arc::from(tag.as_str())).clone();
+            let name = names.shared(tag);
             tags.entry(HostId::from(host)).or_default().push(HostTag { name, kind });
         }
         Ok(tags)

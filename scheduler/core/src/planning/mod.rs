@@ -17,7 +17,7 @@ mod limits;
 pub mod order;
 mod plan;
 pub mod score;
-pub(crate) mod size;
+pub mod size;
 mod why;
 
 pub use check::{Violation, check};
