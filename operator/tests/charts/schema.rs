@@ -30,7 +30,7 @@ fn own() -> Map<String, Value> {
             },
         },
     });
-    let test = json!({
+    let waits = json!({
         "type": "object",
         "additionalProperties": false,
         "properties": { "image": image, "timeout": { "type": "string", "pattern": "^[0-9]+(s|m|h)$" } },
@@ -40,7 +40,7 @@ fn own() -> Map<String, Value> {
         "name": text(),
         "labels": words(),
         "annotations": words(),
-        "test": test,
+        "test": waits,
     });
     own.as_object().unwrap().clone()
 }
