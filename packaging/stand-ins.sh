@@ -1,10 +1,10 @@
 #!/bin/bash
-# images/stand-ins.sh NAME: makes an image of this name, for machines that reach no image registry, from Debian's packages and, for
+# packaging/stand-ins.sh NAME: makes an image of this name, for machines that reach no image registry, from Debian's packages and, for
 # the one with Rust, from this machine's toolchain. What the Dockerfiles begin with is then there, under its name, in the store that
-# images/build.sh works with, and nowhere else. It says itself what it is.
+# packaging/images.sh works with, and nowhere else. It says itself what it is.
 set -euo pipefail
 name=$1
-: "${STORE:?set by images/build.sh}"
+: "${STORE:?set by packaging/images.sh}"
 buildah() { command buildah --root "$STORE/images" --runroot "$STORE/run" "$@"; }
 work=$(mktemp -d "$STORE/stand-in.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -51,7 +51,9 @@ distroless() {
 
 rust() {
     unpack base-files base-passwd bash coreutils dash debianutils findutils grep sed tar gzip ca-certificates gcc libc6-dev binutils
+    # What is fetched inside comes the way that this machine knows.
     authorities
+    [ ! -e /etc/ssl/certs/ca-certificates.crt ] || cp /etc/ssl/certs/ca-certificates.crt "$work/root/etc/ssl/certs/"
     ln -sf gcc "$work/root/usr/bin/cc"
     mkdir -p "$work"/root/{root,tmp,usr/local/cargo/bin,usr/local/rustup/toolchains}
     local toolchain
@@ -66,5 +68,5 @@ rust() {
 case $name in
     gcr.io/distroless/cc-debian12:nonroot) distroless ;;
     docker.io/library/rust:*) rust ;;
-    *) echo "images/stand-ins.sh knows no $name" >&2; exit 1 ;;
+    *) echo "packaging/stand-ins.sh knows no $name" >&2; exit 1 ;;
 esac

@@ -1,5 +1,5 @@
 #!/bin/bash
-# images/build.sh: builds both images with Buildah, for whoever has no Docker, and for tests. They are left as archives in
+# packaging/images.sh: builds both images with Buildah, for whoever has no Docker, and for tests. They are left as archives in
 # target/images, which `ctr images import`, `podman load` and `skopeo` read.
 #
 #   BINARY_STAGE   build (default), or prebuilt: target/images/cue-scheduler{,-operator} are taken as they are
@@ -14,7 +14,7 @@ stage=${BINARY_STAGE:-build} prefix=${PREFIX:-opencue} out=target/images
 tag=${TAG:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)}
 export STORE=${STORE:-$PWD/$out/store}
 mkdir -p "$STORE" "$out"
-command -v buildah >/dev/null || { echo "images/build.sh needs buildah (Debian: apt-get install buildah)" >&2; exit 1; }
+command -v buildah >/dev/null || { echo "packaging/images.sh needs buildah (Debian: apt-get install buildah)" >&2; exit 1; }
 buildah() { command buildah --root "$STORE/images" --runroot "$STORE/run" "$@"; }
 
 # Where nobody has said whose images are trusted, all that are fetched here are: the Dockerfiles name them.
@@ -31,7 +31,7 @@ for name in "${begins[@]}"; do
     buildah inspect --type image "$name" >/dev/null 2>&1 && continue
     if [ -n "${STAND_INS:-}" ] || ! timeout 60 buildah pull --quiet "$name" >/dev/null 2>&1; then
         echo "$name can't be fetched; a stand-in made of Debian's packages takes its place"
-        images/stand-ins.sh "$name"
+        packaging/stand-ins.sh "$name"
     fi
 done
 
@@ -40,7 +40,7 @@ for image in scheduler operator; do
     name=cue-scheduler
     [ "$image" = scheduler ] || name=cue-scheduler-operator
     file=$out/$name.tar
-    buildah bud --quiet --layers --pull-never --isolation chroot ${PLATFORM:+--platform "$PLATFORM"} \
+    buildah bud --quiet --layers --force-rm --pull-never --isolation chroot ${PLATFORM:+--platform "$PLATFORM"} \
         --build-arg BINARY_STAGE="$stage" --build-arg VERSION="$tag" --build-arg REVISION="$revision" \
         --file "Dockerfile.$image" --tag "$prefix/$name:$tag" . >/dev/null
     rm -f "$file"
