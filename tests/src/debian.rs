@@ -1,13 +1,16 @@
 //! Programs of others that tests work with: looked for where people keep them. On a machine without one, Debian's packages are
 //! unpacked into the target folder, which installs nothing and needs no root.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use tokio::process::Command;
 
 use crate::python::target_folder;
+
+/// Where packages put programs.
+const PROGRAMS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
 
 /// Folders beside those of `PATH` where distributions put programs that serve.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
@@ -30,7 +33,7 @@ pub struct Source {
 pub struct Program {
     /// The program.
     pub path: PathBuf,
-    libraries: Option<PathBuf>,
+    libraries: Option<OsString>,
 }
 
 impl Program {
@@ -56,7 +59,7 @@ impl Program {
     }
 
     /// A command that starts it, told where its libraries are.
-    pub fn with_libraries<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+    pub fn with_libraries<'c>(&self, command: &'c mut tokio::process::Command) -> &'c mut tokio::process::Command {
         match &self.libraries {
             Some(libraries) => command.env("LD_LIBRARY_PATH", libraries),
             None => command,
@@ -64,49 +67,89 @@ impl Program {
     }
 
     async fn unpack(source: &Source) -> anyhow::Result<Self> {
+        let packages = source.packages;
+        let unpacked = tokio::task::spawn_blocking(|| Unpacked::get(packages[0], packages)).await??;
+        Ok(Self { path: unpacked.file(source.place), libraries: Some(unpacked.libraries()?) })
+    }
+}
+
+/// Unpacked packages, with those that they need and the machine hasn't.
+#[derive(Clone, Debug)]
+pub struct Unpacked {
+    folder: PathBuf,
+}
+
+impl Unpacked {
+    /// Fetches and unpacks packages, once for a name.
+    pub fn get(name: &str, packages: &[&str]) -> anyhow::Result<Self> {
         let base = target_folder()?;
         std::fs::create_dir_all(&base)?;
-        let folder = base.join(source.packages[0]);
-        let lock = std::fs::File::create(folder.with_extension("lock"))?;
+        let lock = std::fs::File::create(base.join(format!("{name}.lock")))?;
         lock.lock()?;
+        let folder = base.join(name);
         if !folder.is_dir() {
-            let parts = tempfile::Builder::new().prefix("debian-").tempdir_in(&base)?;
-            download(source.packages, parts.path()).await?;
+            let parts = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(&base)?;
+            download(parts.path(), packages)?;
             let unpacked = parts.path().join("unpacked");
             for entry in std::fs::read_dir(parts.path())? {
                 let package = entry?.path();
                 if package.extension().is_some_and(|extension| extension == "deb") {
-                    let mut command = Command::new("dpkg-deb");
-                    succeeded(&command.arg("--extract").arg(package).arg(&unpacked).output().await?)?;
+                    succeeds(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&unpacked))?;
                 }
             }
-            std::fs::rename(unpacked, &folder)?;
+            std::fs::rename(unpacked, &folder).with_context(|| format!("keeping {name}"))?;
         }
-        Ok(Self { path: folder.join(source.place), libraries: libraries(&folder) })
+        Ok(Self { folder })
+    }
+
+    /// A file of the packages, by its path on a machine on which they are installed, without the first slash.
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// `PATH` with their programs first.
+    pub fn path(&self) -> anyhow::Result<OsString> {
+        let own = PROGRAMS.map(|folder| self.folder.join(folder));
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        Ok(std::env::join_paths(own.into_iter().chain(std::env::split_paths(&others)))?)
+    }
+
+    /// `LD_LIBRARY_PATH` for their programs.
+    pub fn libraries(&self) -> anyhow::Result<OsString> {
+        let mut found = Vec::new();
+        for folder in ["lib", "usr/lib"] {
+            // Named after the machine: `x86_64-linux-gnu`.
+            for entry in std::fs::read_dir(self.folder.join(folder)).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().ends_with("-linux-gnu") {
+                    found.push(entry.path());
+                }
+            }
+        }
+        Ok(std::env::join_paths(found)?)
     }
 }
 
-/// The folder of libraries, which is named after the machine: `x86_64-linux-gnu`. Some packages bring none.
-fn libraries(folder: &Path) -> Option<PathBuf> {
-    let folders = std::fs::read_dir(folder.join("usr/lib")).ok()?;
-    folders.filter_map(|entry| Some(entry.ok()?.path())).find(|path| path.to_string_lossy().ends_with("-linux-gnu"))
-}
-
-/// Fetches packages; when the lists of packages are old or missing, after fetching those.
-async fn download(packages: &[&str], folder: &Path) -> anyhow::Result<()> {
-    let download = async || {
+/// Fetches packages and what they need; when the lists of packages are old or missing, after fetching those.
+fn download(folder: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder.join("partial"))?;
+    let download = || {
         let mut command = Command::new("apt-get");
-        command.args(["download", "--quiet"]).args(packages).current_dir(folder);
-        succeeded(&command.output().await.context("running apt-get")?)
+        command.args(["install", "--download-only", "--no-install-recommends", "--yes", "--quiet"]);
+        // Nothing is installed, so nobody has to be kept away meanwhile.
+        command.args(["--option", "Debug::NoLocking=1", "--option"]);
+        let mut archives = OsString::from("Dir::Cache::archives=");
+        archives.push(folder);
+        succeeds(command.arg(archives).args(packages))
     };
-    if download().await.is_ok() {
+    if download().is_ok() {
         return Ok(());
     }
-    succeeded(&Command::new("apt-get").args(["update", "--quiet"]).output().await.context("running apt-get")?)?;
-    download().await
+    succeeds(Command::new("apt-get").args(["update", "--quiet"]))?;
+    download()
 }
 
-fn succeeded(output: &Output) -> anyhow::Result<()> {
+fn succeeds(command: &mut Command) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| format!("running {}", command.get_program().display()))?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
     Ok(())
 }

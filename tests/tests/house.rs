@@ -166,6 +166,21 @@ fn no_file_names_a_folder_of_the_machine_that_it_was_written_on() {
 
 /// Runs only where systemd is.
 #[test]
+fn images_are_built_with_the_pinned_toolchain_and_share_the_layer_of_dependencies() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let toolchain = read("rust-toolchain.toml");
+    let version = toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
+    // Up to the sources of one's own.
+    let shared = ["scheduler", "operator"].map(|image| {
+        let file = read(&format!("Dockerfile.{image}"));
+        let (_, steps) = file.split_once("ARG BINARY_STAGE").unwrap();
+        steps.split_once("# Sources may be older").unwrap().0.to_owned()
+    });
+    assert_eq!(shared[0], shared[1]);
+    assert_eq!(shared[0].matches(&format!("FROM rust:{version}-")).count(), 2, "{}", shared[0]);
+}
+
+#[test]
 fn the_unit_file_says_nothing_that_systemd_does_not_know() {
     let unit = std::fs::read_to_string(root().join("docs/operations/cue-scheduler.service")).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -8,8 +8,8 @@ use std::time::Duration;
 use cue_scheduler::reporter::told;
 use cue_scheduler::store::{Password, Store, Target, Tls};
 use cue_scheduler_config::SslMode;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use sqlx::{AssertSqlSafe, PgPool};
+use testbed::authority::Authority;
 use testbed::harness::Scheduler;
 use testbed::postgres::{Options, Server, free_port};
 use tokio::sync::OnceCell;
@@ -27,39 +27,18 @@ struct Farm {
     folder: tempfile::TempDir,
 }
 
-struct Authority(Issuer<'static, KeyPair>, String);
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.self_signed(&key).unwrap().pem();
-        Self(Issuer::new(params, key), certificate)
-    }
-
-    /// A certificate for that name with its key.
-    fn certify(&self, name: &str) -> (String, String) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
-}
-
 impl Farm {
     async fn new() -> Self {
         // One that is shared is never dropped, and should not stay in the machine's folder of temporary files.
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        let (authority, stranger) = (Authority::new("a studio"), Authority::new("somebody else"));
-        let (certificate, key) = authority.certify("localhost");
-        let (client, client_key) = authority.certify("artist");
+        let (authority, stranger) = (Authority::new("a studio").unwrap(), Authority::new("somebody else").unwrap());
+        let server = authority.certify("localhost", None, &[]).unwrap();
+        let client = authority.certify("artist", None, &[]).unwrap();
         for (name, content) in [
-            ("ca.pem", &authority.1),
-            ("strange-ca.pem", &stranger.1),
-            ("artist.pem", &client),
-            ("artist.key", &client_key),
+            ("ca.pem", &authority.certificate),
+            ("strange-ca.pem", &stranger.certificate),
+            ("artist.pem", &client.certificate),
+            ("artist.key", &client.key),
         ] {
             std::fs::write(folder.path().join(name), content).unwrap();
         }
@@ -68,9 +47,9 @@ impl Farm {
         let server = Server::start(Options {
             settings: vec![setting("ssl", "on"), setting("ssl_ca_file", "root.crt")],
             files: vec![
-                file("server.crt", &certificate),
-                file("server.key", &key),
-                file("root.crt", &authority.1),
+                file("server.crt", &server.certificate),
+                file("server.key", &server.key),
+                file("root.crt", &authority.certificate),
                 file("pg_hba.conf", HBA),
             ],
             ..Options::default()

@@ -2,16 +2,16 @@
 //! this program, in a temporary folder; they end with it.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
 use std::sync::{LazyLock, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
-
-use crate::binaries::Binaries;
+use testbed::kubernetes::binaries::Binaries;
+use testbed::kubernetes::control_plane::{ControlPlane as Running, Settings};
+use testbed::kubernetes::{self, Client};
 
 /// On a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_mins(3);
@@ -28,9 +28,7 @@ pub struct ControlPlane {
     pub binaries: &'static Binaries,
     pub admin: User,
     folder: tempfile::TempDir,
-    address: String,
-    /// Ends its programs when this process ends, however that is: their standard input closes then.
-    _leashes: Vec<Child>,
+    running: Running,
 }
 
 static RUNNING: LazyLock<ControlPlane> = LazyLock::new(ControlPlane::start);
@@ -49,97 +47,42 @@ impl ControlPlane {
         let plane = Self::start_bare();
         plane.install_definition();
         // `explain` takes what is remembered for all there is.
-        let _ = fs::remove_dir_all(discovered(&plane.admin));
+        let _ = fs::remove_dir_all(plane.admin().discovered());
         plane.apply(&plane.role_of_the_chart());
         plane
     }
 
     /// Another one, that knows nothing of the operator yet.
     pub fn start_bare() -> Self {
-        let binaries = Binaries::get();
-        let started = Instant::now();
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        let ports = free_ports(5);
-        let address = format!("https://127.0.0.1:{}", ports[2]);
-        let key = rcgen::KeyPair::generate().unwrap();
-        fs::write(at("sa.key"), key.serialize_pem()).unwrap();
-        fs::write(at("sa.pub"), key.public_key_pem()).unwrap();
-        let operators = (0..USERS).map(|n| format!("token-{n},operator-{n},operator-{n}\n"));
-        fs::write(at("tokens.csv"), format!("admin,admin,admin,system:masters\n{}", operators.collect::<String>()))
-            .unwrap();
         fs::write(
             at("audit.yaml"),
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n",
         )
         .unwrap();
-        let admin = user(folder.path(), &address, "admin", "admin");
-
-        let mut leashes = Vec::new();
-        let etcd = format!("http://127.0.0.1:{}", ports[0]);
-        let peer = format!("http://127.0.0.1:{}", ports[1]);
-        let mut run = |name: &str, arguments: &[String]| {
-            leashes.push(leashed(binaries.path(name), arguments, &folder.path().join(format!("{name}.log"))));
-        };
-        run(
-            "etcd",
-            &[
-                "--name=e".to_owned(),
-                format!("--data-dir={}", at("etcd").display()),
-                "--unsafe-no-fsync".to_owned(),
-                format!("--listen-client-urls={etcd}"),
-                format!("--advertise-client-urls={etcd}"),
-                format!("--listen-peer-urls={peer}"),
-                format!("--initial-advertise-peer-urls={peer}"),
-                format!("--initial-cluster=e={peer}"),
-                "--log-level=warn".to_owned(),
-            ],
-        );
-        run(
-            "kube-apiserver",
-            &[
-                "--bind-address=127.0.0.1".to_owned(),
-                format!("--secure-port={}", ports[2]),
+        let settings = Settings {
+            address: Ipv4Addr::LOCALHOST,
+            authority: None,
+            tokens: (0..USERS).map(|n| format!("token-{n},operator-{n},operator-{n}\n")).collect(),
+            api_server: vec![
                 "--endpoint-reconciler-type=none".to_owned(),
-                format!("--cert-dir={}", at("apiserver").display()),
-                format!("--etcd-servers={etcd}"),
                 "--authorization-mode=RBAC".to_owned(),
-                "--anonymous-auth=false".to_owned(),
                 "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
-                format!("--token-auth-file={}", at("tokens.csv").display()),
-                "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
-                format!("--service-account-key-file={}", at("sa.pub").display()),
-                format!("--service-account-signing-key-file={}", at("sa.key").display()),
-                "--service-cluster-ip-range=10.96.0.0/12".to_owned(),
                 format!("--audit-policy-file={}", at("audit.yaml").display()),
                 format!("--audit-log-path={}", at("audit.log").display()),
             ],
-        );
-        let plane_kubectl = |arguments: &[&str]| kubectl(binaries, &admin, arguments, "");
-        let log = at("kube-apiserver.log");
-        until(START_LIMIT, || plane_kubectl(&["get", "--raw", "/readyz"]).status.success(), || tail(&log));
-        // It ends when it starts before the API server has made its roles.
-        run(
-            "kube-controller-manager",
-            &[
-                "--bind-address=127.0.0.1".to_owned(),
-                format!("--secure-port={}", ports[3]),
-                "--leader-elect=false".to_owned(),
-                format!("--kubeconfig={}", admin.kubeconfig.display()),
-                format!("--authentication-kubeconfig={}", admin.kubeconfig.display()),
-                format!("--authorization-kubeconfig={}", admin.kubeconfig.display()),
-                format!("--service-account-private-key-file={}", at("sa.key").display()),
-                format!("--cert-dir={}", at("kcm").display()),
+            controller_manager: vec![
                 "--kube-api-qps=500".to_owned(),
                 "--kube-api-burst=1000".to_owned(),
                 "--concurrent-deployment-syncs=10".to_owned(),
                 "--concurrent-replicaset-syncs=10".to_owned(),
             ],
-        );
-        let log = at("kube-controller-manager.log");
-        until(START_LIMIT, || plane_kubectl(&["get", "serviceaccount", "default"]).status.success(), || tail(&log));
-        println!("the control plane was there after {:.1} s", started.elapsed().as_secs_f64());
-        Self { admin, folder, address, binaries, _leashes: leashes }
+        };
+        let binaries = Binaries::of_control_plane().unwrap();
+        let running = Running::start(binaries, &settings, folder.path()).unwrap();
+        let admin = User { name: "admin".to_owned(), kubeconfig: running.admin.kubeconfig.clone() };
+        Self { admin, folder, running, binaries }
     }
 
     /// The definition as it lies in `crds/`.
@@ -159,7 +102,7 @@ impl ControlPlane {
         };
         assert!(number < USERS, "more users than there are tokens");
         let name = format!("operator-{number}");
-        let user = user(self.folder.path(), &self.address, &name, &format!("token-{number}"));
+        let user = self.user(&name, &format!("token-{number}"));
         let subjects = json!([{ "kind": "User", "name": name, "apiGroup": "rbac.authorization.k8s.io" }]);
         let role = self.helm_template("operator", namespace, "templates/role.yaml");
         let bind = |kind: &str, role: &str| {
@@ -179,7 +122,7 @@ impl ControlPlane {
     pub fn account(&self, namespace: &str, name: &str) -> User {
         let token = self.run(&["create", "token", "-n", namespace, name, "--duration=1h"]);
         let file = format!("account-{namespace}-{name}");
-        let user = user(self.folder.path(), &self.address, &file, token.trim());
+        let user = self.user(&file, token.trim());
         User { name: format!("system:serviceaccount:{namespace}:{name}"), ..user }
     }
 
@@ -187,13 +130,13 @@ impl ControlPlane {
     pub fn user_through(&self, port: u16, user: &User) -> User {
         let text = fs::read_to_string(&user.kubeconfig).unwrap();
         let kubeconfig = user.kubeconfig.with_extension(format!("{port}.kubeconfig"));
-        fs::write(&kubeconfig, text.replace(&self.address, &format!("https://127.0.0.1:{port}"))).unwrap();
+        fs::write(&kubeconfig, text.replace(&self.running.address, &format!("https://127.0.0.1:{port}"))).unwrap();
         User { kubeconfig, ..user.clone() }
     }
 
     /// Where the API server listens.
     pub fn address(&self) -> &str {
-        self.address.strip_prefix("https://").unwrap()
+        self.running.address.strip_prefix("https://").unwrap()
     }
 
     /// The rules of the chart's `ClusterRole`.
@@ -205,33 +148,27 @@ impl ControlPlane {
         self.helm(&["template", release, &chart(), "--namespace", namespace, "--show-only", file])
     }
 
+    fn admin(&self) -> &Client {
+        &self.running.admin
+    }
+
+    fn user(&self, name: &str, token: &str) -> User {
+        User { name: name.to_owned(), kubeconfig: self.running.client(name, token).unwrap().kubeconfig }
+    }
+
     /// What Helm prints; it has to work.
     pub fn helm(&self, arguments: &[&str]) -> String {
-        let (is_done, said) = self.attempt_helm(arguments);
-        assert!(is_done, "helm {arguments:?}: {said}");
-        said
+        self.admin().helm(arguments).unwrap()
     }
 
     /// What Helm prints, on its error output if it failed, and whether it worked.
     pub fn attempt_helm(&self, arguments: &[&str]) -> (bool, String) {
-        let folder = |name: &str| self.folder.path().join(name);
-        let output = Command::new(self.binaries.path("helm"))
-            .env("KUBECONFIG", &self.admin.kubeconfig)
-            .env("HELM_CACHE_HOME", folder("helm-cache"))
-            .env("HELM_CONFIG_HOME", folder("helm-config"))
-            .env("HELM_DATA_HOME", folder("helm-data"))
-            .args(arguments)
-            .output()
-            .unwrap();
-        let said = if output.status.success() { output.stdout } else { output.stderr };
-        (output.status.success(), String::from_utf8(said).unwrap())
+        self.admin().attempt_helm(arguments).unwrap()
     }
 
     /// What `kubectl` prints; it has to work.
     pub fn run(&self, arguments: &[&str]) -> String {
-        let output = kubectl(self.binaries, &self.admin, arguments, "");
-        assert!(output.status.success(), "kubectl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
+        self.admin().run(arguments).unwrap()
     }
 
     /// What `kubectl` does with an input; it has to work.
@@ -242,33 +179,27 @@ impl ControlPlane {
 
     /// What `kubectl` prints, on both outputs, and whether it worked.
     pub fn attempt(&self, arguments: &[&str], input: &str) -> (bool, String) {
-        let output = kubectl(self.binaries, &self.admin, arguments, input);
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        (output.status.success(), said)
+        self.admin().attempt(arguments, input).unwrap()
     }
 
     /// Applies manifests, as a user would.
     pub fn apply(&self, manifests: &str) {
-        let (is_applied, said) = self.attempt(&["apply", "-f", "-"], manifests);
-        assert!(is_applied, "{said}\n{manifests}");
+        self.admin().apply(manifests).unwrap();
     }
 
     /// Applies objects, as a user would.
     pub fn apply_all(&self, objects: &[Value]) {
-        self.apply(&json!({ "apiVersion": "v1", "kind": "List", "items": objects }).to_string());
+        self.admin().apply_all(objects).unwrap();
     }
 
     /// An object, or null.
     pub fn get(&self, namespace: &str, object: &str) -> Value {
-        let (is_there, said) =
-            self.attempt(&["get", "-n", namespace, object, "-o", "json", "--show-managed-fields"], "");
-        if is_there { serde_json::from_str(&said).unwrap() } else { Value::Null }
+        self.admin().get(namespace, object).unwrap()
     }
 
     /// All objects of some kinds.
     pub fn list(&self, namespace: &str, kinds: &str) -> Vec<Value> {
-        let list: Value = serde_json::from_str(&self.run(&["get", "-n", namespace, kinds, "-o", "json"])).unwrap();
-        list["items"].as_array().cloned().unwrap_or_default()
+        self.admin().list(namespace, kinds, "").unwrap()
     }
 
     /// How long the audit log is.
@@ -332,70 +263,7 @@ impl Call {
     }
 }
 
-/// Runs a program that ends with this process: when the pipe to its shell closes.
-fn leashed(program: &Path, arguments: &[String], log: &Path) -> Child {
-    let log = fs::File::create(log).unwrap();
-    Command::new("sh")
-        .args(["-c", "\"$@\" </dev/null & read -r _; kill -9 $!; wait", "sh"])
-        .arg(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
-fn user(folder: &Path, address: &str, name: &str, token: &str) -> User {
-    let kubeconfig = folder.join(format!("{name}.kubeconfig"));
-    let config = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{ "name": "c", "cluster": { "server": address, "insecure-skip-tls-verify": true } }],
-        "users": [{ "name": "u", "user": { "token": token } }],
-        "contexts": [{ "name": "c", "context": { "cluster": "c", "user": "u" } }],
-    });
-    fs::write(&kubeconfig, config.to_string()).unwrap();
-    User { name: name.to_owned(), kubeconfig }
-}
-
-fn kubectl(binaries: &Binaries, user: &User, arguments: &[&str], input: &str) -> Output {
-    use std::io::Write as _;
-    let mut child = Command::new(binaries.path("kubectl"))
-        .env("KUBECONFIG", &user.kubeconfig)
-        .env("KUBECACHEDIR", discovered(user))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // It may have said no before it has read everything.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// What `kubectl` remembers of the kinds that there are.
-fn discovered(user: &User) -> PathBuf {
-    user.kubeconfig.with_extension("cache")
-}
-
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> =
-        (0..count).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()).collect();
-    listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()
-}
-
 /// Waits for something, and says what there is if it does not come.
 pub fn until(limit: Duration, holds: impl Fn() -> bool, what: impl Fn() -> String) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < limit, "not within {} s: {}", limit.as_secs(), what());
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-pub fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
+    kubernetes::until(limit, holds, what).unwrap();
 }

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test fails by panicking")]
 
 mod admission;
-mod binaries;
 mod chart;
 #[path = "../common/mod.rs"]
 mod common;

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use testbed::kubernetes::tail;
 
-use crate::control_plane::{ControlPlane, User, tail, until};
+use crate::control_plane::{ControlPlane, User, until};
 
 /// On a machine that does other things too.
 pub const LIMIT: Duration = Duration::from_mins(2);

@@ -50,6 +50,13 @@ fn a_file_as_the_published_guide_shows_it_loads_as_it_stands() {
 }
 
 #[test]
+fn the_sample_of_a_release_loads_without_a_word() {
+    let loaded = Farm::new().file(include_str!("../../../docs/operations/scheduler.yaml")).load();
+    assert_eq!(warnings(&loaded), [""; 0]);
+    assert_eq!(loaded.config.rqd.grpc_port, 8444);
+}
+
+#[test]
 fn later_sources_win_and_each_origin_is_known() {
     let mut farm = Farm::new()
         .file("scheduler: {facility: file, ignore_tags: [f]}\nqueue: {worker_threads: 2, metrics_port: 1}\n")

@@ -140,10 +140,9 @@ impl Harness {
     /// Waits until Cuebot knows the real agent's host, and the agent can be given frames: its report of the start comes a moment
     /// too early for that.
     pub async fn agent_is_ready(&mut self) -> anyhow::Result<()> {
-        if let Some(agent) = &mut self.agent {
-            agent.ready().await?;
-        }
-        let name = crate::rqd_agent::HOST.to_string();
+        let Some(agent) = &mut self.agent else { return Ok(()) };
+        agent.ready().await?;
+        let name = agent.address().ip().to_string();
         for _ in 0..600 {
             let known: bool = sqlx::query_scalar(
                 "SELECT EXISTS (SELECT FROM host JOIN host_stat USING (pk_host) WHERE str_name = $1 AND str_state = 'UP')",

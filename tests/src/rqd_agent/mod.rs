@@ -1,6 +1,6 @@
-//! The real render agent, from its Python package, on loopback.
+//! The real render agent, from its Python package, on loopback unless it is given another address.
 //!
-//! It listens on 127.0.0.1 only, which is also its name in reports. More than one at a time needs different ports and is one
+//! It listens on one address only, which is also its name in reports. More than one at a time needs different ports and is one
 //! host to whoever reads the reports. It runs frames as the user who starts it, never makes accounts, and ends with the process
 //! that started it, frames included.
 
@@ -22,7 +22,7 @@ use crate::python::Venv;
 /// The program between us and the agent; its own words say why it is there.
 const KEEPER: &str = include_str!("keep_agent.py");
 
-/// The host's name in the agent's reports, and its address.
+/// The host's name in the agent's reports, and its address, unless it is given another.
 pub const HOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
 /// How long the agent may take to open its port, on a busy machine.
@@ -39,7 +39,9 @@ const STARTED: &str = "RQD Started";
 pub struct AgentConfig {
     /// Whom to report to. It should listen before the agent starts: the agent reports its start once it can.
     pub cuebot: SocketAddr,
-    /// Where to listen, on [`HOST`]; `None` takes a free port.
+    /// Its address, and the interface that has it and no other.
+    pub host: (Ipv4Addr, &'static str),
+    /// Where to listen; `None` takes a free port.
     pub port: Option<u16>,
     /// Cores to claim, whole ones. More than the machine has is fine for frames that are not pinned.
     pub cores: u32,
@@ -56,6 +58,7 @@ impl AgentConfig {
     pub fn reporting_to(cuebot: SocketAddr) -> Self {
         Self {
             cuebot,
+            host: (HOST, "lo"),
             port: None,
             cores: 4,
             tags: vec!["general".to_owned()],
@@ -71,8 +74,8 @@ impl AgentConfig {
             ("CUEBOT_GRPC_PORT", self.cuebot.port().to_string()),
             ("RQD_GRPC_PORT", port.to_string()),
             // Without an interface it would listen on all of them.
-            ("RQD_NETWORK_INTERFACE", "lo".to_owned()),
-            ("OVERRIDE_HOSTNAME", HOST.to_string()),
+            ("RQD_NETWORK_INTERFACE", self.host.1.to_owned()),
+            ("OVERRIDE_HOSTNAME", self.host.0.to_string()),
             ("OVERRIDE_NIMBY", "False".to_owned()),
             // Otherwise it would make accounts for the users of jobs.
             ("RQD_BECOME_JOB_USER", "False".to_owned()),
@@ -91,7 +94,7 @@ impl AgentConfig {
 /// A running agent.
 #[derive(Debug)]
 pub struct Agent {
-    port: u16,
+    address: SocketAddr,
     /// The keeper; closing its standard input makes it end everything.
     keeper: Child,
     work: PathBuf,
@@ -132,7 +135,8 @@ impl Agent {
             .stderr(log)
             .spawn()
             .context("starting the render agent")?;
-        let mut agent = Self { port, keeper, work, _own_folder: own_folder };
+        let address = SocketAddr::from((config.host.0, port));
+        let mut agent = Self { address, keeper, work, _own_folder: own_folder };
         agent
             .wait_until("does not listen", async |agent| Ok(TcpStream::connect(agent.address()).await.is_ok()))
             .await?;
@@ -150,7 +154,7 @@ impl Agent {
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        SocketAddr::from((HOST, self.port))
+        self.address
     }
 
     /// Its folder.

@@ -1,0 +1,34 @@
+//! `make e2e`: from `helm install` to a running frame, on a real Kubernetes.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use testbed::e2e::{Plan, inside, outside};
+use testbed::interrupt::on_interrupt;
+
+/// Starts a Kubernetes of one node, as root, in namespaces of its own, and does there what a user does: installs the operator, has
+/// it run schedulers, changes them and breaks them while they book a farm.
+#[derive(Parser)]
+struct Arguments {
+    #[command(flatten)]
+    plan: Plan,
+    /// This process is the one in the namespaces, whose folder this is.
+    #[arg(long, hide = true)]
+    inside: Option<PathBuf>,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let Arguments { plan, inside: folder } = Arguments::parse();
+    match folder {
+        Some(folder) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+            runtime.block_on(async { tokio::spawn(async move { inside(&plan, &folder).await }).await? })
+        }
+        // On this thread alone: what is inside ends with the thread that has started it.
+        None => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async { outside(&plan, &on_interrupt()).await })
+        }
+    }
+}

@@ -1,0 +1,542 @@
+//! What is done, in order, each step as a person would.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use tokio::task::block_in_place;
+
+use super::farm::{FACILITIES, Farm, OF_AGENT, ROLE, TAGS};
+use super::images::{reference, root};
+use super::judge::judge;
+use super::pods::{self, NAMESPACE, Pod};
+use super::timeline::Timeline;
+use crate::harness::scheduler::program;
+use crate::kubernetes::Client;
+use crate::kubernetes::node::{ADDRESS, Node};
+use crate::postgres::Shutdown;
+use crate::scenarios::Length;
+
+/// Where the operator is.
+const OPERATORS: &str = "opencue-operator";
+
+/// What is to be over in half a minute fails after this.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// While pods are replaced, a frame starts at least so often in each facility that has one waiting.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Frames of the real agent's job.
+const REAL_FRAMES: u32 = 6;
+
+/// How often all faults happen where there is time.
+const ROUNDS: usize = 4;
+
+/// The story on its way.
+pub struct Story<'a> {
+    node: &'a Node,
+    farm: Arc<Farm>,
+    length: Length,
+    timeline: &'a mut Timeline,
+    /// How many pods each facility is to have, in their order.
+    replicas: [usize; 2],
+}
+
+impl<'a> Story<'a> {
+    /// One that has not begun.
+    pub fn new(node: &'a Node, farm: Farm, length: Length, timeline: &'a mut Timeline) -> Self {
+        Self { node, farm: Arc::new(farm), length, timeline, replicas: [1, 1] }
+    }
+
+    /// From the installation to the removal. An error where something did not happen; and where it did, but not as it should have.
+    pub async fn tell(&mut self) -> anyhow::Result<()> {
+        self.install()?;
+        self.first_farm().await?;
+        self.first_jobs().await?;
+        let feed = tokio::spawn({
+            let farm = Arc::clone(&self.farm);
+            async move { farm.feed().await }
+        });
+        self.scale_out().await?;
+        for _ in 0..if self.length == Length::Full { ROUNDS } else { 1 } {
+            self.kill_a_pod().await?;
+            self.evict_pods().await?;
+            self.restart_database().await?;
+            self.kill_the_operator().await?;
+        }
+        self.rotate_the_password().await?;
+        self.change_the_configuration().await?;
+        self.change_the_image().await?;
+        feed.abort();
+        self.until_done("everything that was submitted under all this has rendered").await?;
+        self.ignore_a_tag().await?;
+        self.pause().await?;
+        self.until_done("what waited meanwhile has rendered").await?;
+        self.delete_the_farm().await?;
+        self.uninstall().await?;
+        let checks = judge(&self.farm).await?;
+        ensure!(self.timeline.judged(checks)?, "not everything is as demanded");
+        Ok(())
+    }
+
+    fn client(&self) -> &Client {
+        &self.node.admin
+    }
+
+    fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        block_in_place(|| self.client().run(arguments))
+    }
+
+    fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        block_in_place(|| self.client().helm(arguments))
+    }
+
+    fn apply(&self, objects: &[Value]) -> anyhow::Result<()> {
+        block_in_place(|| self.client().apply_all(objects))
+    }
+
+    fn patch(&self, how: &str, patch: &Value) -> anyhow::Result<()> {
+        self.kubectl(&["patch", "schd", "farm", "-n", NAMESPACE, "--type", how, "--patch", &patch.to_string()])?;
+        Ok(())
+    }
+
+    /// Waits as the documentation says.
+    fn wait(&self) -> anyhow::Result<()> {
+        let output = block_in_place(|| {
+            Command::new(program("cue-scheduler-operator")?)
+                .args(["wait", "farm", "--namespace", NAMESPACE, "--timeout", "3m"])
+                .env("KUBECONFIG", &self.client().kubeconfig)
+                .output()
+                .context("running cue-scheduler-operator wait")
+        })?;
+        ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+        Ok(())
+    }
+
+    fn pods(&self, facility: usize) -> anyhow::Result<Vec<Pod>> {
+        pods::staying(self.client(), FACILITIES[facility])
+    }
+
+    async fn until_ready(&self, facility: usize) -> anyhow::Result<Vec<Pod>> {
+        pods::until_ready(self.client(), FACILITIES[facility], self.replicas[facility], LIMIT).await
+    }
+
+    /// Both facilities, all pods ready, and none of those before.
+    async fn until_replaced(&self, before: &[Pod]) -> anyhow::Result<Vec<Pod>> {
+        let began = Instant::now();
+        loop {
+            let mut pods = Vec::new();
+            for facility in 0..FACILITIES.len() {
+                pods.extend(self.until_ready(facility).await?);
+            }
+            let are_new = pods.iter().all(|pod| before.iter().all(|old| old.uid != pod.uid));
+            if are_new {
+                return Ok(pods);
+            }
+            ensure!(began.elapsed() < LIMIT, "within {LIMIT:?} not all pods were replaced: {pods:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    fn all_pods(&self) -> anyhow::Result<Vec<Pod>> {
+        Ok([self.pods(0)?, self.pods(1)?].concat())
+    }
+
+    fn install(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        for namespace in [OPERATORS, NAMESPACE] {
+            self.apply(&[json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace,
+                "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } })])?;
+        }
+        let charts = root().join("charts");
+        let install = |name: &str| {
+            let chart = charts.join(name).display().to_string();
+            let wait = ["--wait", "--timeout", "3m"];
+            self.helm(&[&["install", name, &chart, "--namespace", OPERATORS][..], &wait[..]].concat())
+        };
+        install("cue-scheduler-crds")?;
+        install("cue-scheduler-operator")?;
+        let seen = ["the operator's pod is ready, in a namespace that allows restricted pods only"];
+        self.timeline.step("helm install", began.elapsed(), &seen)
+    }
+
+    async fn first_farm(&mut self) -> anyhow::Result<()> {
+        self.farm.set_password("one").await?;
+        self.apply(&[self.secret("one")])?;
+        let began = Instant::now();
+        self.apply(&[self.resource()])?;
+        let mut starts = Vec::new();
+        for facility in 0..FACILITIES.len() {
+            self.until_ready(facility).await?;
+            starts.push(began.elapsed());
+        }
+        self.wait()?;
+        let seen = self.kubectl(&["get", "schd", "-n", NAMESPACE])?;
+        let slowest = starts.into_iter().max().unwrap_or_default().as_secs_f64();
+        let figures = [("seconds from apply to all pods ready", slowest)];
+        let seen = seen.lines().map(str::to_owned).collect();
+        self.timeline.measured("Secret, kubectl apply, wait", began.elapsed(), seen, &figures)
+    }
+
+    async fn first_jobs(&mut self) -> anyhow::Result<()> {
+        let (began, from) = (Instant::now(), SystemTime::now());
+        for facility in FACILITIES {
+            self.farm.submit(facility, &TAGS).await?;
+        }
+        self.farm.submit_real(REAL_FRAMES).await?;
+        self.farm.until_started(LIMIT, from).await?;
+        let first = began.elapsed();
+        self.farm.until_done(LIMIT).await?;
+        let agent = self.farm.harness.agent.as_ref().context("there is a real agent")?;
+        let logs = std::fs::read_dir(agent.frame_logs())?.count();
+        ensure!(logs >= REAL_FRAMES as usize, "the real agent has written {logs} logs of {REAL_FRAMES} frames");
+        let seen = vec![format!("{logs} of its frames ran on the real agent, in facility {OF_AGENT}")];
+        let figures = [("seconds from submission to a frame in each facility", first.as_secs_f64())];
+        self.timeline.measured("a job of each facility renders to its end", began.elapsed(), seen, &figures)
+    }
+
+    async fn scale_out(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        self.patch("json", &json!([{ "op": "replace", "path": "/spec/facilities/0/replicas", "value": 3 }]))?;
+        self.replicas[0] = 3;
+        let pods = self.until_ready(0).await?;
+        let ready = began.elapsed();
+        let owned = pods::until_shared(&pods, LIMIT).await?;
+        self.wait()?;
+        let seen = vec![format!("three members own {owned:?} pools")];
+        let figures = [
+            ("seconds to three ready pods", ready.as_secs_f64()),
+            ("seconds to pools shared out", began.elapsed().as_secs_f64()),
+        ];
+        self.timeline.measured("scale one facility to 3 replicas", began.elapsed(), seen, &figures)
+    }
+
+    async fn kill_a_pod(&mut self) -> anyhow::Result<()> {
+        let mut pods = self.until_ready(0).await?;
+        let owned = pods::until_shared(&pods, LIMIT).await?;
+        let (at, pools) = owned.iter().enumerate().max_by_key(|(_, pools)| **pools).context("there are pods")?;
+        let killed = pods.swap_remove(at);
+        let (began, from) = (Instant::now(), SystemTime::now());
+        block_in_place(|| pods::kill(&killed.uid, "cue-scheduler"))?;
+        let taken = until_taken(&pods).await?;
+        self.until("the container starts again", || {
+            let pod = self.client().get(NAMESPACE, &format!("pod/{}", killed.name))?;
+            let container = &pod["status"]["containerStatuses"][0];
+            Ok(container["restartCount"] != 0 && container["ready"] == true)
+        })
+        .await?;
+        let back = began.elapsed();
+        pods::until_shared(&self.until_ready(0).await?, LIMIT).await?;
+        let seen = vec![format!("the others took its {pools} pools; it came back and got a share again")];
+        let pause = self.farm.longest_pause(FACILITIES[0], from);
+        let figures = [
+            ("seconds to its pools taken over", taken.as_secs_f64()),
+            ("seconds to its container ready again", back.as_secs_f64()),
+            ("longest pause in booking, s", pause.as_secs_f64()),
+        ];
+        self.timeline.measured("kill a scheduler", began.elapsed(), seen, &figures)
+    }
+
+    async fn evict_pods(&mut self) -> anyhow::Result<()> {
+        let pods = self.until_ready(0).await?;
+        let from = SystemTime::now();
+        let began = Instant::now();
+        let (allowed, said) = self.evict(&pods[0])?;
+        ensure!(allowed, "the first eviction is refused: {said}");
+        let (allowed, said) = self.evict(&pods[1])?;
+        ensure!(!allowed && said.contains("disruption budget"), "the second eviction is not refused: {said}");
+        let refused = said.lines().last().unwrap_or_default().to_owned();
+        let after = self.until_ready(0).await?;
+        ensure!(after.iter().all(|pod| pod.uid != pods[0].uid), "the evicted pod is still there");
+        let ready = began.elapsed();
+        pods::until_shared(&after, LIMIT).await?;
+        let pause = self.farm.longest_pause(FACILITIES[0], from);
+        let figures = [
+            ("seconds to its successor ready", ready.as_secs_f64()),
+            ("longest pause in booking, s", pause.as_secs_f64()),
+        ];
+        let seen = vec!["one was allowed".to_owned(), format!("one was refused: {refused}")];
+        self.timeline.measured("evict pods", began.elapsed(), seen, &figures)
+    }
+
+    /// Whether it was allowed, and what was said.
+    fn evict(&self, pod: &Pod) -> anyhow::Result<(bool, String)> {
+        let eviction = json!({ "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": { "name": pod.name, "namespace": NAMESPACE } });
+        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{}/eviction", pod.name);
+        block_in_place(|| self.client().attempt(&["create", "--raw", &path, "-f", "-"], &eviction.to_string()))
+    }
+
+    async fn restart_database(&mut self) -> anyhow::Result<()> {
+        let before = self.restarts()?;
+        let began = Instant::now();
+        let down = {
+            let mut server = self.farm.server.lock().await;
+            server.shut_down(Shutdown::Fast).await?;
+            let down = Instant::now();
+            server.start_again().await?;
+            down.elapsed()
+        };
+        let from = SystemTime::now();
+        let back = Instant::now();
+        self.farm.until_started(LIMIT, from).await?;
+        let booked = back.elapsed();
+        for facility in 0..FACILITIES.len() {
+            let pods = self.until_ready(facility).await?;
+            pods::until_shared(&pods, LIMIT).await?;
+        }
+        let restarts = self.restarts()?;
+        let figures = [
+            ("seconds without a database", down.as_secs_f64()),
+            ("seconds from its return to a frame in each facility", booked.as_secs_f64()),
+        ];
+        ensure!(restarts == before, "containers were started again: {before} before, {restarts} after");
+        let seen = vec!["no container had to be started again".to_owned()];
+        self.timeline.measured("restart PostgreSQL", began.elapsed(), seen, &figures)
+    }
+
+    /// Restarts of all containers of the farm.
+    fn restarts(&self) -> anyhow::Result<u64> {
+        let pods = block_in_place(|| self.client().list(NAMESPACE, "pods", ""))?;
+        let restarts = |pod: &Value| pod["status"]["containerStatuses"][0]["restartCount"].as_u64().unwrap_or_default();
+        Ok(pods.iter().map(restarts).sum())
+    }
+
+    async fn kill_the_operator(&mut self) -> anyhow::Result<()> {
+        let labels = "app.kubernetes.io/name=cue-scheduler-operator";
+        let pods = block_in_place(|| self.client().list(OPERATORS, "pods", labels))?;
+        let uid = pods.first().and_then(|pod| pod["metadata"]["uid"].as_str()).context("there is an operator")?;
+        let began = Instant::now();
+        block_in_place(|| pods::kill(uid, "cue-scheduler-operator"))?;
+        self.kubectl(&["delete", "service", "farm-lax", "-n", NAMESPACE])?;
+        self.until("the operator makes a Service again that was deleted", || {
+            Ok(!self.client().get(NAMESPACE, "service/farm-lax")?.is_null())
+        })
+        .await?;
+        let figures = [("seconds from the kill to its work done again", began.elapsed().as_secs_f64())];
+        let seen = vec!["a Service that was deleted meanwhile was made again".to_owned()];
+        self.timeline.measured("kill the operator", began.elapsed(), seen, &figures)
+    }
+
+    async fn rotate_the_password(&mut self) -> anyhow::Result<()> {
+        let before = self.all_pods()?;
+        let (began, from) = (Instant::now(), SystemTime::now());
+        self.farm.set_password("two").await?;
+        self.apply(&[self.secret("two")])?;
+        self.until_replaced(&before).await?;
+        self.rolled("rotate the database's password", began, from, vec!["all pods were replaced".to_owned()])
+    }
+
+    async fn change_the_configuration(&mut self) -> anyhow::Result<()> {
+        let before = self.all_pods()?;
+        let (began, from) = (Instant::now(), SystemTime::now());
+        self.patch("merge", &json!({ "spec": { "config": { "booking": { "chunk_frames": 20 } } } }))?;
+        self.until_replaced(&before).await?;
+        self.wait()?;
+        let config = self.kubectl(&["get", "configmaps", "-n", NAMESPACE, "-o", "yaml"])?;
+        ensure!(config.contains("chunk_frames: 20"), "no scheduler.yaml has the changed key");
+        self.rolled("change a key of scheduler.yaml", began, from, vec!["all pods were replaced".to_owned()])
+    }
+
+    async fn change_the_image(&mut self) -> anyhow::Result<()> {
+        let name = "cue-scheduler";
+        block_in_place(|| self.node.tag_image(&reference(name, None), &reference(name, Some("next"))))?;
+        let before = self.all_pods()?;
+        let (began, from) = (Instant::now(), SystemTime::now());
+        self.patch("merge", &json!({ "spec": { "image": { "tag": "next" } } }))?;
+        let pods = self.until_replaced(&before).await?;
+        ensure!(pods.iter().all(|pod| pod.image.ends_with(":next")), "a pod has another image: {pods:?}");
+        self.wait()?;
+        self.rolled("change the image", began, from, vec![format!("all pods have {}", pods[0].image)])
+    }
+
+    /// Tells of a roll, and demands that booking went on.
+    fn rolled(&mut self, step: &str, began: Instant, from: SystemTime, seen: Vec<String>) -> anyhow::Result<()> {
+        let pauses = FACILITIES.map(|facility| self.farm.longest_pause(facility, from));
+        let longest = pauses.into_iter().max().unwrap_or_default();
+        let figures = [("longest pause in booking, s", longest.as_secs_f64())];
+        self.timeline.measured(step, began.elapsed(), seen, &figures)?;
+        ensure!(longest <= PAUSE_MAX, "while pods were replaced, nothing was booked for {longest:?}");
+        Ok(())
+    }
+
+    async fn ignore_a_tag(&mut self) -> anyhow::Result<()> {
+        let tag = TAGS[3];
+        let before = self.all_pods()?;
+        let began = Instant::now();
+        self.patch("merge", &json!({ "spec": { "ignoreTags": [tag] } }))?;
+        self.until_replaced(&before).await?;
+        let from = SystemTime::now();
+        for facility in FACILITIES {
+            self.farm.submit(facility, &[tag]).await?;
+            self.farm.submit(facility, &[TAGS[0]]).await?;
+        }
+        let others = i64::from(super::farm::FRAMES) * FACILITIES.len() as i64;
+        let farm = Arc::clone(&self.farm);
+        // All that may run has, and what may not still waits.
+        farm.harness
+            .until_states("only what needs the ignored tag waits", LIMIT, |states| {
+                states.of("WAITING") == others && states.of("RUNNING") == 0
+            })
+            .await?;
+        let started = FACILITIES.map(|facility| self.farm.started(facility, from, SystemTime::now()).len());
+        let seen = vec![format!("{started:?} frames with another tag ran; {others} with the ignored one wait")];
+        self.timeline.measured("ignoreTags", began.elapsed(), seen, &[])
+    }
+
+    async fn pause(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let before = self.all_pods()?;
+        self.patch("merge", &json!({ "spec": { "paused": true, "ignoreTags": [] } }))?;
+        self.kubectl(&["wait", "--for=condition=Paused", "schd/farm", "-n", NAMESPACE, "--timeout=60s"])?;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        ensure!(self.all_pods()? == before, "pods were replaced while the resource was paused");
+        self.patch("merge", &json!({ "spec": { "paused": false } }))?;
+        self.until_replaced(&before).await?;
+        self.wait()?;
+        let seen = ["pods stayed as they were while it was paused, and got what had changed afterwards"];
+        self.timeline.step("pause, and go on", began.elapsed(), &seen)
+    }
+
+    async fn until_done(&mut self, what: &str) -> anyhow::Result<()> {
+        let began = Instant::now();
+        self.farm.until_done(LIMIT).await?;
+        let seen = [format!("{} frames have succeeded", self.farm.submitted().len())];
+        self.timeline.measured(what, began.elapsed(), seen.to_vec(), &[])
+    }
+
+    async fn delete_the_farm(&mut self) -> anyhow::Result<()> {
+        let from = SystemTime::now();
+        for facility in FACILITIES {
+            for _ in 0..8 {
+                self.farm.submit(facility, &TAGS).await?;
+            }
+        }
+        self.farm.until_started(LIMIT, from).await?;
+        let began = Instant::now();
+        self.kubectl(&["delete", "schd", "farm", "-n", NAMESPACE])?;
+        self.until("all objects of the farm go", || Ok(self.left()?.is_empty())).await?;
+        let gone = began.elapsed();
+        self.farm.harness.until_released(LIMIT).await?;
+        let states = self.farm.harness.states().await?;
+        ensure!(states.of("RUNNING") == 0 && states.of("WAITING") > 0, "frames afterwards: {states}");
+        let seen = vec![format!("pods drained; what ran came to its end; frames: {states}")];
+        let figures = [("seconds until all objects were gone", gone.as_secs_f64())];
+        self.timeline.measured("delete the resource, in the middle of work", began.elapsed(), seen, &figures)
+    }
+
+    /// Objects of the farm that are there.
+    fn left(&self) -> anyhow::Result<Vec<Value>> {
+        let kinds = "pods,deployments,replicasets,services,configmaps,poddisruptionbudgets,serviceaccounts";
+        self.client().list(NAMESPACE, kinds, "app.kubernetes.io/managed-by=cue-scheduler-operator")
+    }
+
+    async fn uninstall(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        for release in ["cue-scheduler-operator", "cue-scheduler-crds"] {
+            self.helm(&["uninstall", release, "--namespace", OPERATORS, "--wait", "--timeout", "2m"])?;
+        }
+        let left = || self.client().list(OPERATORS, "pods,deployments,services,poddisruptionbudgets", "");
+        self.until("nothing of the operator is left", || Ok(left()?.is_empty())).await?;
+        self.kubectl(&["get", "crd", "schedulerdeployments.scheduler.opencue.io"])?;
+        let seen = ["nothing of the operator is left, but for the definition, which is kept"];
+        self.timeline.step("helm uninstall", began.elapsed(), &seen)
+    }
+
+    /// Waits for something that `kubectl` tells.
+    async fn until(&self, what: &str, holds: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+        let began = Instant::now();
+        while !block_in_place(&holds)? {
+            ensure!(began.elapsed() < LIMIT, "not within {LIMIT:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Ok(())
+    }
+
+    fn secret(&self, password: &str) -> Value {
+        json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "cuebot-db", "namespace": NAMESPACE },
+            "stringData": { "username": ROLE, "password": password, "ca.crt": self.farm.authority } })
+    }
+
+    /// The resource of the first hour: addresses are numbers, since there is no DNS.
+    fn resource(&self) -> Value {
+        let target = &self.farm.harness.target;
+        json!({
+            "apiVersion": "scheduler.opencue.io/v1alpha1", "kind": "SchedulerDeployment",
+            "metadata": { "name": "farm", "namespace": NAMESPACE },
+            "spec": {
+                "database": {
+                    "host": ADDRESS.to_string(), "port": target.port, "name": target.database,
+                    "sslMode": "verify-full", "ca": { "secretKeyRef": { "name": "cuebot-db" } },
+                    "credentialsSecretRef": { "name": "cuebot-db" }, "poolSize": 8, "connectionBudget": 100,
+                },
+                "config": {
+                    "rqd": { "grpc_port": self.farm.harness.hosts.port() },
+                    "queue": { "cluster_reload_interval": "2s" },
+                    "scheduler": { "drain_timeout": "5s" },
+                },
+                // The node is small, and others work on it.
+                "facilityDefaults": { "resources": { "requests": { "cpu": "50m", "memory": "64Mi" } } },
+                "facilities": [
+                    { "name": FACILITIES[0], "replicas": 1 },
+                    { "name": FACILITIES[1], "replicas": 1 },
+                ],
+                // Any user does, as on OpenShift; and the story is short.
+                "podTemplate": { "spec": {
+                    "securityContext": { "runAsUser": 1_000_650_000_u32 },
+                    "containers": [{ "name": "scheduler", "readinessProbe": { "periodSeconds": 1 } }],
+                } },
+            },
+        })
+    }
+
+    /// Everything that helps to find out why.
+    pub fn keep_logs(&self, folder: &Path) {
+        let keep = || -> anyhow::Result<()> {
+            std::fs::create_dir_all(folder)?;
+            for log in self.node.logs()? {
+                std::fs::copy(&log, folder.join(log.file_name().unwrap_or_default()))?;
+            }
+            for namespace in [OPERATORS, NAMESPACE] {
+                let ask = |arguments: &[&str]| self.client().attempt(&[arguments, &["-n", namespace]].concat(), "");
+                for (name, arguments) in [
+                    ("events", &["get", "events", "--sort-by=.lastTimestamp"][..]),
+                    ("objects", &["get", "all,schd,configmaps,events", "-o", "yaml"]),
+                    ("pods", &["describe", "pods"]),
+                ] {
+                    std::fs::write(folder.join(format!("{namespace}-{name}.txt")), ask(arguments)?.1)?;
+                }
+                for pod in self.client().list(namespace, "pods", "")? {
+                    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                    for (which, arguments) in [("", &["logs", name][..]), ("-before", &["logs", name, "--previous"])] {
+                        std::fs::write(folder.join(format!("{name}{which}.log")), ask(arguments)?.1)?;
+                    }
+                }
+            }
+            Ok(())
+        };
+        match block_in_place(keep) {
+            Ok(()) => println!("logs are in {}", folder.display()),
+            Err(error) => println!("not all logs could be kept: {error:#}"),
+        }
+    }
+}
+
+/// Waits until these pods own all pools of their facility; how long that took.
+async fn until_taken(pods: &[Pod]) -> anyhow::Result<Duration> {
+    let began = Instant::now();
+    loop {
+        let mut shares = Vec::new();
+        for pod in pods {
+            shares.push(pod.share().await?);
+        }
+        if shares.iter().map(|share| share.owned).sum::<usize>() == shares[0].pools {
+            return Ok(began.elapsed());
+        }
+        ensure!(began.elapsed() < LIMIT, "within {LIMIT:?} not all pools were taken over: {shares:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
