@@ -9,6 +9,11 @@
 set -euo pipefail
 # As root Buildah leaves mounts behind, which go with a namespace of their own.
 [ "$(id -u)" != 0 ] || [ -n "${OWN_MOUNTS:-}" ] || OWN_MOUNTS=1 exec unshare --mount -- "$0" "$@"
+# It starts itself anew without variables: libraries that were unpacked for it are laid over the machine's, in these mounts only.
+if [ -n "${OWN_MOUNTS:-}" ] && [ -n "${LD_LIBRARY_PATH:-}" ]; then
+    libraries=/usr/lib/$(basename "${LD_LIBRARY_PATH##*:}")
+    mount -t overlay overlay -o "lowerdir=$LD_LIBRARY_PATH:$libraries" "$libraries"
+fi
 cd "$(dirname "$0")/.."
 stage=${BINARY_STAGE:-build} prefix=${PREFIX:-opencue} out=target/images
 tag=${TAG:-$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)}

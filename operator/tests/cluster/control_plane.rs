@@ -61,10 +61,11 @@ impl ControlPlane {
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules: [{level: Metadata}]\n",
         )
         .unwrap();
+        let tokens: Vec<String> = (0..USERS).map(|n| format!("token-{n},operator-{n},operator-{n}\n")).collect();
         let settings = Settings {
             address: Ipv4Addr::LOCALHOST,
             authority: None,
-            tokens: (0..USERS).map(|n| format!("token-{n},operator-{n},operator-{n}\n")).collect(),
+            tokens: tokens.concat(),
             api_server: vec![
                 "--endpoint-reconciler-type=none".to_owned(),
                 "--authorization-mode=RBAC".to_owned(),
@@ -82,7 +83,7 @@ impl ControlPlane {
         let binaries = Binaries::of_control_plane().unwrap();
         let running = Running::start(binaries, &settings, folder.path()).unwrap();
         let admin = User { name: "admin".to_owned(), kubeconfig: running.admin.kubeconfig.clone() };
-        Self { admin, folder, running, binaries }
+        Self { binaries, admin, folder, running }
     }
 
     /// The definition as it lies in `crds/`.

@@ -164,7 +164,7 @@ impl Node {
         this.scheduler(&plane)?;
         this.kubelet(&plane, &authority)?;
         let is_ready = || {
-            let wait = ["wait", "--for=condition=Ready", "node/node-1", "--timeout=1s"];
+            let wait = ["wait", "--for=condition=Ready", &format!("node/{NAME}"), "--timeout=1s"];
             plane.admin.attempt(&wait, "").is_ok_and(|(is_ready, _)| is_ready)
         };
         until(START_LIMIT, is_ready, || tail(&folder.join("kubelet.log"))).context("the node")?;
