@@ -10,7 +10,8 @@ use anyhow::{Context as _, ensure};
 
 /// Runs a program that ends with this process, however that is: when the pipe to its shell closes. What it prints is in a file.
 pub(super) fn leashed(command: &Command, log: &Path) -> anyhow::Result<Child> {
-    const LEASH: &str = "\"$@\" </dev/null & read -r _; kill -9 $!; wait";
+    // A signal to the whole group ends this process, and must not end the shell before that.
+    const LEASH: &str = "trap '' INT TERM; \"$@\" </dev/null & read -r _; kill -9 $!; wait";
     let out = std::fs::File::create(log).with_context(|| format!("making {}", log.display()))?;
     let set = command.get_envs().filter_map(|(key, value)| Some((key, value?)));
     Command::new("sh")
