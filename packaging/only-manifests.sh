@@ -9,6 +9,21 @@ find . -name Cargo.toml | while read -r manifest; do
     mkdir -p "$folder/src"
     : >"$folder/src/lib.rs"
     echo 'fn main() {}' | tee "$folder/src/main.rs" >"$folder/build.rs"
+    # Targets that it names have to be there too.
+    kind=
+    while read -r line; do
+        case $line in
+            '[[test]]') kind=tests ;;
+            '[[bench]]') kind=benches ;;
+            '['*) kind= ;;
+            'name = '*)
+                [ -n "$kind" ] || continue
+                name=${line#*\"}
+                mkdir -p "$folder/$kind"
+                echo 'fn main() {}' >"$folder/$kind/${name%\"*}.rs"
+                ;;
+        esac
+    done <"$manifest"
 done
 find . -type d -empty -delete
 find . -exec touch --date @0 {} +

@@ -20,15 +20,11 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     let Arguments { plan, inside: folder } = Arguments::parse();
-    match folder {
-        Some(folder) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
-            runtime.block_on(async { tokio::spawn(async move { inside(&plan, &folder).await }).await? })
-        }
-        // On this thread alone: what is inside ends with the thread that has started it.
-        None => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async { outside(&plan, &on_interrupt()).await })
-        }
+    if let Some(folder) = folder {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+        return runtime.block_on(async { tokio::spawn(async move { inside(&plan, &folder).await }).await? });
     }
+    // On this thread alone: what is inside ends with the thread that has started it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { outside(&plan, &on_interrupt()).await })
 }
