@@ -167,7 +167,7 @@ fn they_are_installed_upgraded_rolled_back_and_removed() {
     // No version has been published; an earlier one differs from this in all that follows from a chart's version.
     let earlier = tempfile::tempdir().unwrap();
     let package = |of: &str| {
-        let place = earlier.path().to_str().unwrap();
+        let into = earlier.path().to_str().unwrap();
         let said = plane.helm(&[
             "package",
             &folder(of),
@@ -176,7 +176,7 @@ fn they_are_installed_upgraded_rolled_back_and_removed() {
             "--app-version",
             "0.0.1",
             "--destination",
-            place,
+            into,
         ]);
         said.trim().rsplit_once(": ").unwrap().1.to_owned()
     };

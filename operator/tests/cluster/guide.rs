@@ -76,7 +76,9 @@ fn every_command_of_the_guide_works() {
     let _pods = keep_pods_ready(plane, "opencue");
     let commands = commands(&page);
     assert!(commands.len() > 40, "{commands:?}");
-    commands.into_iter().for_each(|command| reader.types(command));
+    for command in commands {
+        reader.types(command);
+    }
     assert_eq!(operator.stop(), 0);
 }
 
@@ -88,7 +90,9 @@ fn the_five_commands_of_the_readme_make_a_farm() {
     let commands = commands(&page);
     assert_eq!(commands.len(), 5, "{commands:?}");
     let reader = Reader::of(plane);
-    commands.into_iter().for_each(|command| reader.types(command));
+    for command in commands {
+        reader.types(command);
+    }
     let user = plane.account("opencue-operator", "cue-scheduler-operator");
     let _operator = Operator::start(&user, &["--lease-namespace=opencue-operator"]);
     let _pods = keep_pods_ready(plane, "opencue");
