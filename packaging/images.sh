@@ -24,7 +24,8 @@ buildah() { command buildah --root "$STORE/images" --runroot "$STORE/run" "$@"; 
 
 # Where nobody has said whose images are trusted, all that are fetched here are: the Dockerfiles name them.
 if ! [ -e /etc/containers/policy.json ] && ! [ -e "$HOME/.config/containers/policy.json" ]; then
-    export HOME=$STORE/home
+    # Rust is still where it is.
+    export RUSTUP_HOME=${RUSTUP_HOME:-$HOME/.rustup} CARGO_HOME=${CARGO_HOME:-$HOME/.cargo} HOME=$STORE/home
     mkdir -p "$HOME/.config/containers"
     echo '{"default": [{"type": "insecureAcceptAnything"}]}' >"$HOME/.config/containers/policy.json"
 fi
