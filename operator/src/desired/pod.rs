@@ -125,7 +125,7 @@ fn container(wanted: &Wanted, facility: &WantedFacility) -> Value {
         "resources": facility.resources,
         "volumeMounts": mounts,
         "livenessProbe": probe(liveness, 10, 6),
-        "readinessProbe": probe(readiness, 5, 2),
+        "readinessProbe": probe(readiness, 2, 5),
         "securityContext": {
             "allowPrivilegeEscalation": false,
             "readOnlyRootFilesystem": true,
