@@ -36,6 +36,10 @@ pub enum Listen {
     /// descriptor for each host.
     #[serde(rename = "per-host")]
     PerHost,
+    /// A listener for each host on 0.0.0.0, at a port of its own: the farm's for the first, the next for the second, and so on. For
+    /// hosts that are called at another address than these of the machine, through something that leads to their ports.
+    #[serde(rename = "port-per-host")]
+    PortPerHost,
 }
 
 /// A run of hosts that are alike, at successive addresses.

@@ -1,7 +1,8 @@
 //! How a connection finds its host, and how a host hangs up.
 //!
-//! All hosts share a port; the local address of an accepted connection is the host that was called. A connection carries a [`Cut`]:
-//! pulling it makes the next read or write fail, and because the socket lingers for no time, the client sees a reset.
+//! All hosts share a port, and the local address of an accepted connection is the host that was called; unless each has a port. A
+//! connection carries a [`Cut`]: pulling it makes the next read or write fail, and because the socket lingers for no time, the client
+//! sees a reset.
 
 use std::collections::HashMap;
 use std::io;
@@ -125,10 +126,29 @@ pub(super) fn listen(address: Ipv4Addr, port: u16) -> anyhow::Result<TcpListener
     })
 }
 
+/// Whom a listener hears for.
+#[derive(Clone, Debug)]
+pub(super) enum Hears {
+    /// The host that was called.
+    Called(Arc<HashMap<Ipv4Addr, HostIndex>>),
+    /// This one.
+    For(HostIndex),
+}
+
+impl Hears {
+    fn host(&self, stream: &TcpStream) -> Option<HostIndex> {
+        match (self, stream.local_addr()) {
+            (Self::For(host), _) => Some(*host),
+            (Self::Called(by_address), Ok(SocketAddr::V4(local))) => by_address.get(local.ip()).copied(),
+            _ => None,
+        }
+    }
+}
+
 /// Takes connections until told to stop, and hands each to `taken`.
 pub(super) async fn accept(
     listener: TcpListener,
-    by_address: Arc<HashMap<Ipv4Addr, HostIndex>>,
+    hears: Hears,
     taken: mpsc::Sender<Connection>,
     is_open: impl Fn(HostIndex) -> bool,
     stop: CancellationToken,
@@ -148,11 +168,7 @@ pub(super) async fn accept(
                 continue;
             }
         };
-        let host = match stream.local_addr() {
-            Ok(SocketAddr::V4(local)) => by_address.get(local.ip()).copied(),
-            _ => None,
-        };
-        match host {
+        match hears.host(&stream) {
             Some(host) if is_open(host) => match Connection::new(stream, host) {
                 Ok(connection) => {
                     if taken.send(connection).await.is_err() {

@@ -51,7 +51,7 @@ pub use self::outcome::Outcome;
 pub use self::record::{Cause, Completion, Counts, End, Overlap, Run, overlaps};
 
 use self::agent::Agents;
-use self::door::{Connection, HostIndex};
+use self::door::{Connection, Hears, HostIndex};
 use self::farm::Farm;
 use self::report::Reporter;
 
@@ -274,30 +274,37 @@ impl Doors {
         tasks: TaskTracker,
     ) -> anyhow::Result<Self> {
         let mut this = Self { port: farm.config.port, farm, taken, stop, tasks, own: Mutex::default() };
-        match this.farm.config.listen {
-            Listen::Shared => {
-                let listener = door::listen(Ipv4Addr::UNSPECIFIED, this.port)?;
+        if this.farm.config.listen == Listen::Shared {
+            let listener = door::listen(Ipv4Addr::UNSPECIFIED, this.port)?;
+            this.port = listener.local_addr()?.port();
+            this.accept(listener, Hears::Called(Arc::clone(&this.farm.by_address)));
+            return Ok(this);
+        }
+        for host in 0..this.farm.hosts.len() {
+            let listener = this.listen(host)?;
+            if host == 0 {
+                // With a free port wanted, the first host finds it. That it is free for the others too is likely, and said if not.
                 this.port = listener.local_addr()?.port();
-                this.accept(listener);
             }
-            Listen::PerHost => {
-                for host in 0..this.farm.hosts.len() {
-                    let listener = door::listen(this.farm.spec(host).address, this.port)?;
-                    // With a free port wanted, the first host finds it. That it is free for the others too is likely, and said if not.
-                    this.port = listener.local_addr()?.port();
-                    let task = this.accept(listener);
-                    this.own.lock().await.insert(host, task);
-                }
-            }
+            let task = this.accept(listener, Hears::For(host));
+            this.own.lock().await.insert(host, task);
         }
         Ok(this)
     }
 
-    fn accept(&self, listener: tokio::net::TcpListener) -> JoinHandle<()> {
+    /// A host's own listener.
+    fn listen(&self, host: HostIndex) -> anyhow::Result<tokio::net::TcpListener> {
+        if self.farm.config.listen == Listen::PortPerHost {
+            let port = u16::try_from(host).ok().and_then(|host| self.port.checked_add(host));
+            return door::listen(Ipv4Addr::UNSPECIFIED, port.context("there are too many hosts for a port each")?);
+        }
+        door::listen(self.farm.spec(host).address, self.port)
+    }
+
+    fn accept(&self, listener: tokio::net::TcpListener, hears: Hears) -> JoinHandle<()> {
         let farm = Arc::clone(&self.farm);
-        let by_address = Arc::clone(&farm.by_address);
         let is_open = move |host| farm.is_open(host);
-        self.tasks.spawn(door::accept(listener, by_address, self.taken.clone(), is_open, self.stop.clone()))
+        self.tasks.spawn(door::accept(listener, hears, self.taken.clone(), is_open, self.stop.clone()))
     }
 
     /// Opens or closes a host's own door; a shared one stays.
@@ -307,8 +314,7 @@ impl Doors {
         }
         let mut own = self.own.lock().await;
         if open && !own.contains_key(&host) {
-            let listener = door::listen(self.farm.spec(host).address, self.port)?;
-            own.insert(host, self.accept(listener));
+            own.insert(host, self.accept(self.listen(host)?, Hears::For(host)));
         } else if !open && let Some(task) = own.remove(&host) {
             task.abort();
             // The task's end closes the listener, so a connection is refused from here on.
