@@ -15,6 +15,9 @@ const PROGRAMS: [&str; 4] = ["usr/sbin", "usr/bin", "sbin", "bin"];
 /// Folders beside those of `PATH` where distributions put programs that serve.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
 
+/// The file with the names of the packages that a folder was made of.
+const LIST: &str = ".packages";
+
 /// Where a program comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
@@ -80,14 +83,18 @@ pub struct Unpacked {
 }
 
 impl Unpacked {
-    /// Fetches and unpacks packages, once for a name.
+    /// Fetches and unpacks packages, once for a name while they are the same.
     pub fn get(name: &str, packages: &[&str]) -> anyhow::Result<Self> {
         let base = target_folder()?;
         std::fs::create_dir_all(&base)?;
         let lock = std::fs::File::create(base.join(format!("{name}.lock")))?;
         lock.lock()?;
         let folder = base.join(name);
-        if !folder.is_dir() {
+        let wanted = packages.join(" ");
+        if std::fs::read_to_string(folder.join(LIST)).ok().as_ref() != Some(&wanted) {
+            if folder.exists() {
+                std::fs::remove_dir_all(&folder)?;
+            }
             let parts = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir_in(&base)?;
             download(parts.path(), packages)?;
             let unpacked = parts.path().join("unpacked");
@@ -97,6 +104,7 @@ impl Unpacked {
                     succeeds(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&unpacked))?;
                 }
             }
+            std::fs::write(unpacked.join(LIST), wanted)?;
             std::fs::rename(unpacked, &folder).with_context(|| format!("keeping {name}"))?;
         }
         Ok(Self { folder })
