@@ -1,9 +1,7 @@
 //! Definitions that come and go while the operator runs.
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use serde_json::{Value, json};
+use serde_json::json;
+use testbed::kubernetes::binaries::{PROMETHEUS_OPERATOR_MODULE, fetched};
 
 use crate::control_plane::{ControlPlane, until};
 use crate::operator::{LIMIT, Operator, Place};
@@ -11,7 +9,7 @@ use crate::operator::{LIMIT, Operator, Place};
 /// Modules that have the definitions, where in them, and which.
 const SOURCES: [(&str, &str, &[&str]); 2] = [
     (
-        "github.com/prometheus-operator/prometheus-operator@v0.85.0",
+        PROMETHEUS_OPERATOR_MODULE,
         "example/prometheus-operator-crd",
         &[
             "monitoring.coreos.com_servicemonitors",
@@ -25,25 +23,13 @@ const SOURCES: [(&str, &str, &[&str]); 2] = [
 /// Installs the definitions of the Prometheus Operator and of KEDA, as they are published.
 pub fn install(plane: &ControlPlane) {
     for (module, folder, names) in SOURCES {
-        let folder = fetched(module).join(folder);
+        let folder = fetched(module).unwrap().join(folder);
         for name in names {
             let file = folder.join(format!("{name}.yaml"));
             // Too large for a copy in an annotation.
             plane.run(&["apply", "--server-side", "--force-conflicts", "-f", file.to_str().unwrap()]);
         }
     }
-}
-
-/// The folder of a Go module, fetched if it is not there.
-fn fetched(module: &str) -> PathBuf {
-    // Outside of any module, so that none is changed.
-    let outside = tempfile::tempdir().unwrap();
-    let output = Command::new("go").args(["mod", "download", "-json", module]).current_dir(outside.path()).output();
-    let output = output.unwrap_or_else(|error| panic!("{module} is fetched with Go: {error}"));
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    let folder =
-        said["Dir"].as_str().unwrap_or_else(|| panic!("{module}: {}", String::from_utf8_lossy(&output.stdout)));
-    PathBuf::from(folder)
 }
 
 #[test]

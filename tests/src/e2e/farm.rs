@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use crate::auditor::{Audit, DeadlockLog, Sampler, audit};
 use crate::authority::Authority;
 use crate::cuebot_sim::{CuebotConfig, Sweeps};
-use crate::farm_sim::{FarmConfig, Run};
+use crate::farm_sim::{FarmConfig, Listen, Run};
 use crate::harness::{Harness, HarnessConfig, simulated};
-use crate::kubernetes::node::{ADDRESS, AGENT, FIRST_HOST, PODS};
+use crate::kubernetes::node::AGENT;
 use crate::loader::add_job;
 use crate::loader::amount::Cores;
 use crate::loader::description::{FarmDescription, JobDescription, LayerDescription};
-use crate::postgres::{Options, Server, free_port};
+use crate::postgres::{Options, Server};
 use crate::rqd_agent::{Agent, AgentConfig};
 
 /// The facilities.
@@ -33,8 +33,13 @@ pub const TAGS: [&str; 4] = ["general", "comp", "lighting", "fx"];
 pub const OF_AGENT: &str = FACILITIES[0];
 
 /// Hosts of an allocation, and their cores.
-const HOSTS: u32 = 2;
+const HOSTS: usize = 2;
 const CORES: u32 = 4;
+
+/// Simulated hosts of both facilities: those of the first come first.
+pub const HOSTS_OF_ALL: usize = HOSTS_OF_ONE * FACILITIES.len();
+
+const HOSTS_OF_ONE: usize = HOSTS * TAGS.len();
 
 /// The role of the schedulers.
 pub const ROLE: &str = "cuebot";
@@ -58,8 +63,25 @@ const LOST_AFTER: Duration = Duration::from_secs(25);
 /// How often caps and hosts are looked at.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 
+/// Where the farm is, as pods see it.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// The address of PostgreSQL.
+    pub address: Ipv4Addr,
+    /// Networks that pods come from, as PostgreSQL has them.
+    pub pods: &'static str,
+    /// The port of all hosts.
+    pub port: u16,
+    /// The simulated hosts' addresses.
+    pub hosts: Vec<Ipv4Addr>,
+    /// Whether these addresses are this machine's, as that of a real agent is; or each leads to a port of its own.
+    pub is_node: bool,
+}
+
 /// All that runs outside the cluster.
 pub struct Farm {
+    /// Where it is.
+    pub site: Site,
     /// The database, Cuebot and the hosts.
     pub harness: Harness,
     /// PostgreSQL.
@@ -77,27 +99,28 @@ pub struct Farm {
 
 impl Farm {
     /// Starts everything, with no work yet.
-    pub async fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub async fn start(site: Site, folder: &Path) -> anyhow::Result<Self> {
+        let (address, port) = (site.address, site.port);
         let authority = Authority::new("studio")?;
-        let certified = authority.certify("postgres", None, &[ADDRESS])?;
+        let certified = authority.certify("postgres", None, &[address])?;
         let setting = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let server = Server::start(Options {
-            settings: vec![setting("listen_addresses", &format!("127.0.0.1,{ADDRESS}")), setting("ssl", "on")],
+            settings: vec![setting("listen_addresses", &format!("127.0.0.1,{address}")), setting("ssl", "on")],
             files: vec![
                 setting("server.crt", &certified.certificate),
                 setting("server.key", &certified.key),
                 setting(
                     "pg_hba.conf",
-                    &format!("host all postgres 127.0.0.1/32 trust\nhostssl all {ROLE} {PODS} scram-sha-256\n"),
+                    &format!("host all postgres 127.0.0.1/32 trust\nhostssl all {ROLE} {} scram-sha-256\n", site.pods),
                 ),
             ],
             ..Options::default()
         })
         .await?;
-        let port = free_port()?;
-        let description = FarmDescription::from_yaml(&describe()?)?;
+        let description = FarmDescription::from_yaml(&describe(&site)?)?;
         let hosts = FarmConfig {
             port,
+            listen: if site.is_node { Listen::Shared } else { Listen::PortPerHost },
             hosts: simulated(&description)?,
             first_report: Some(Duration::from_millis(200)),
             report_interval: Some(Duration::from_secs(2)),
@@ -105,7 +128,7 @@ impl Farm {
         };
         let cuebot = CuebotConfig {
             agent_port: Some(port),
-            default_allocation: Some(format!("{OF_AGENT}.{REAL}")),
+            default_allocation: site.is_node.then(|| format!("{OF_AGENT}.{REAL}")),
             // What Cuebot was told while the database was away is lost, as with the real one, until its sweeps; these come sooner.
             sweeps: Some(Sweeps {
                 interval: Duration::from_secs(1),
@@ -117,9 +140,12 @@ impl Farm {
         };
         let config = HarnessConfig { farm: description, hosts, agent: None, cuebot, existing: None };
         let mut harness = Harness::start_on(&server, config, folder, |_| {}).await?;
-        harness.agent = Some(agent(&harness).await?);
-        harness.agent_is_ready().await?;
+        if site.is_node {
+            harness.agent = Some(agent(&harness).await?);
+            harness.agent_is_ready().await?;
+        }
         let farm = Self {
+            site,
             sampler: Mutex::new(Some(Sampler::through_outages(harness.pool.clone(), SAMPLE_EVERY))),
             deadlocks: DeadlockLog::from_now_on(&harness.pool).await?,
             harness,
@@ -239,10 +265,16 @@ impl Farm {
         }
     }
 
+    /// Whether a simulated host is one of a facility's.
+    pub fn is_host_of(&self, host: Ipv4Addr, facility: &str) -> bool {
+        let at = self.site.hosts.iter().position(|address| *address == host);
+        at.is_some_and(|at| FACILITIES[at / HOSTS_OF_ONE] == facility)
+    }
+
     /// Runs that started on a facility's hosts within a time.
     pub fn started(&self, facility: &str, from: SystemTime, to: SystemTime) -> Vec<Run> {
         let runs = self.harness.hosts.record().into_iter();
-        runs.filter(|run| is_host_of(run.host, facility) && run.started() >= from && run.started() <= to).collect()
+        runs.filter(|run| self.is_host_of(run.host, facility) && run.started() >= from && run.started() <= to).collect()
     }
 
     /// The longest time without a start in a facility, from a moment until now.
@@ -261,11 +293,6 @@ impl Farm {
         ensure!(both.await, "within {limit:?} no frame has started in each facility");
         Ok(())
     }
-}
-
-/// Whether a simulated host is one of a facility's.
-pub fn is_host_of(host: Ipv4Addr, facility: &str) -> bool {
-    FACILITIES.iter().position(|name| *name == facility).is_some_and(|at| host.octets()[2] == at as u8 + 1)
 }
 
 /// On an address of its own, at the port of all hosts: the simulated ones listen at any address, and the kernel prefers who says
@@ -295,14 +322,14 @@ fn job(facility: &str, n: u64) -> JobDescription {
     }
 }
 
-fn describe() -> Result<String, std::fmt::Error> {
+fn describe(site: &Site) -> Result<String, std::fmt::Error> {
     let mut yaml = String::from("seed: 8\nfacilities:\n");
     for facility in FACILITIES {
         writeln!(yaml, "  - name: {facility}\n    allocations:")?;
         for tag in TAGS {
             writeln!(yaml, "      - {{name: {facility}.{tag}, tag: {tag}}}")?;
         }
-        if facility == OF_AGENT {
+        if facility == OF_AGENT && site.is_node {
             writeln!(yaml, "      - {{name: {facility}.{REAL}, tag: {REAL}, default: true}}")?;
         }
     }
@@ -315,16 +342,17 @@ fn describe() -> Result<String, std::fmt::Error> {
                 writeln!(yaml, "      - {{allocation: {facility}.{tag}, burst: {burst}}}")?;
             }
         }
-        writeln!(yaml, "      - {{allocation: {OF_AGENT}.{REAL}, burst: 8}}")?;
+        if site.is_node {
+            writeln!(yaml, "      - {{allocation: {OF_AGENT}.{REAL}, burst: 8}}")?;
+        }
     }
     yaml.push_str("hosts:\n");
-    for (at, facility) in FACILITIES.iter().enumerate() {
-        for (n, tag) in TAGS.iter().enumerate() {
-            let first = u32::from(FIRST_HOST) + 256 * (at as u32 + 1) + n as u32 * HOSTS + 1;
+    let allocations = FACILITIES.iter().flat_map(|facility| TAGS.map(|tag| format!("{facility}.{tag}")));
+    for (allocation, hosts) in allocations.zip(site.hosts.chunks(HOSTS)) {
+        for host in hosts {
             writeln!(
                 yaml,
-                "  - {{allocation: {facility}.{tag}, count: {HOSTS}, first_address: {}, cores: {CORES}, memory: 32 GiB}}",
-                Ipv4Addr::from(first)
+                "  - {{allocation: {allocation}, count: 1, first_address: {host}, cores: {CORES}, memory: 32 GiB}}"
             )?;
         }
     }
@@ -337,12 +365,13 @@ mod tests {
 
     #[test]
     fn each_facility_has_hosts_of_its_own_and_the_tags_of_both() {
-        let farm = FarmDescription::from_yaml(&describe().unwrap()).unwrap();
+        let hosts = (1..).map(|n| Ipv4Addr::new(10, 1, 2, n)).take(HOSTS_OF_ALL).collect();
+        let site = Site { address: Ipv4Addr::LOCALHOST, pods: "", port: 1, hosts, is_node: true };
+        let farm = FarmDescription::from_yaml(&describe(&site).unwrap()).unwrap();
         let sets = simulated(&farm).unwrap();
-        for facility in FACILITIES {
-            let own: Vec<_> = sets.iter().filter(|set| is_host_of(set.first, facility)).collect();
-            assert_eq!(own.len(), TAGS.len());
-            assert!(own.iter().all(|set| set.facility == facility), "{own:?}");
+        assert_eq!(sets.iter().map(|set| set.first).collect::<Vec<_>>(), site.hosts);
+        for (facility, sets) in FACILITIES.iter().zip(sets.chunks(HOSTS_OF_ONE)) {
+            assert!(sets.iter().all(|set| set.facility == *facility && set.count == 1), "{sets:?}");
         }
     }
 }

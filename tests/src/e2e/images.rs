@@ -41,11 +41,6 @@ pub fn archives() -> anyhow::Result<Vec<PathBuf>> {
     Ok(archives)
 }
 
-/// The name of an image in the cluster, with a tag; the version, unless it is another.
-pub fn reference(name: &str, tag: Option<&str>) -> String {
-    format!("docker.io/opencue/{name}:{}", tag.unwrap_or(env!("CARGO_PKG_VERSION")))
-}
-
 /// The root of the repository.
 pub fn root() -> &'static Path {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::farm::{FACILITIES, Farm, is_host_of};
+use super::farm::{FACILITIES, Farm};
 use crate::auditor::CapUse;
 use crate::farm_sim::overlaps;
 use crate::scenarios::Check;
@@ -54,10 +54,10 @@ pub async fn judge(farm: &Farm) -> anyhow::Result<Vec<Check>> {
 
     let strangers: Vec<String> = runs
         .iter()
-        .filter(|run| submitted.get(&run.frame_id).is_none_or(|facility| !is_host_of(run.host, facility)))
+        .filter(|run| submitted.get(&run.frame_id).is_none_or(|facility| !farm.is_host_of(run.host, facility)))
         .map(|run| format!("{} on {}", run.frame_id, run.host))
         .collect();
-    let counts = FACILITIES.map(|name| runs.iter().filter(|run| is_host_of(run.host, name)).count());
+    let counts = FACILITIES.map(|name| runs.iter().filter(|run| farm.is_host_of(run.host, name)).count());
     demand(
         "each facility's frames run on its own hosts only",
         strangers.is_empty() && counts.iter().all(|count| *count > 0),

@@ -7,14 +7,14 @@ use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::scheduler::page;
+use super::cluster::Cluster;
 use crate::kubernetes::Client;
 
 /// Where the farm's schedulers are.
-pub const NAMESPACE: &str = "opencue";
+pub const NAMESPACE: &str = "opencue-e2e";
 
-/// The port at which a scheduler tells of itself.
-const HTTP_PORT: u16 = 9090;
+/// Where the operator is.
+pub const OPERATORS: &str = "opencue-e2e-operator";
 
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub struct Pod {
 }
 
 impl Pod {
-    fn of(pod: &Value) -> Self {
+    /// Reads one.
+    pub fn of(pod: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let conditions = pod["status"]["conditions"].as_array().map_or(&[][..], Vec::as_slice);
         Self {
@@ -48,14 +49,9 @@ impl Pod {
     }
 
     /// What it says of how the pools are shared out.
-    pub async fn share(&self) -> anyhow::Result<Share> {
-        let address = format!("{}:{HTTP_PORT}", self.address).parse()?;
-        let asked = tokio::time::timeout(Duration::from_secs(2), page(address, "/api/v1/status"));
-        let (status, body) = asked.await.context("a scheduler does not tell its status")??;
-        if status != 200 {
-            bail!("{} answers {status}", self.name);
-        }
-        let told: Value = serde_json::from_str(&body)?;
+    pub async fn share(&self, cluster: &Cluster) -> anyhow::Result<Share> {
+        let asked = tokio::time::timeout(Duration::from_secs(2), cluster.status(self));
+        let told = asked.await.context("a scheduler does not tell its status")??;
         let coordination = &told["coordination"];
         let number = |value: &Value| value.as_u64().unwrap_or_default() as usize;
         // All of a database are told; those of another facility share other pools.
@@ -107,12 +103,12 @@ pub async fn until_ready(client: &Client, facility: &str, count: usize, limit: D
 }
 
 /// Waits until these pods, and no others, share all pools of their facility as evenly as can be; their own pools.
-pub async fn until_shared(pods: &[Pod], limit: Duration) -> anyhow::Result<Vec<usize>> {
+pub async fn until_shared(cluster: &Cluster, pods: &[Pod], limit: Duration) -> anyhow::Result<Vec<usize>> {
     let began = Instant::now();
     loop {
         let mut shares = Vec::new();
         for pod in pods {
-            shares.push(pod.share().await);
+            shares.push(pod.share(cluster).await);
         }
         let told: Vec<Share> = shares.iter().flatten().copied().collect();
         let owned: Vec<usize> = told.iter().map(|share| share.owned).collect();

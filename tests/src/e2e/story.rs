@@ -9,25 +9,27 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
 
-use super::farm::{FACILITIES, Farm, OF_AGENT, ROLE, TAGS};
-use super::images::{reference, root};
+use super::LIMIT;
+use super::cluster::{Cluster, DEFINITION, NEXT};
+use super::farm::{FACILITIES, FRAMES, Farm, OF_AGENT, ROLE, TAGS};
+use super::images::root;
 use super::judge::judge;
-use super::pods::{self, NAMESPACE, Pod};
+use super::monitoring::Monitoring;
+use super::pods::{self, NAMESPACE, OPERATORS, Pod};
 use super::timeline::Timeline;
 use crate::harness::scheduler::program;
 use crate::kubernetes::Client;
-use crate::kubernetes::node::{ADDRESS, Node};
 use crate::postgres::Shutdown;
 use crate::scenarios::Length;
 
-/// Where the operator is.
-const OPERATORS: &str = "opencue-operator";
-
-/// What is to be over in half a minute fails after this.
-const LIMIT: Duration = Duration::from_mins(2);
-
 /// While pods are replaced, a frame starts at least so often in each facility that has one waiting.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// The operator is watched, at the pace of a short story.
+const WATCHED: &str = "serviceMonitor.enabled=true,serviceMonitor.interval=1s,prometheusRule.enabled=true";
+
+/// How busy the schedulers of a facility are: what docs/operations/kubernetes.md lets KEDA scale by.
+const BUSY: &str = r#"sum(rate(scheduler_pass_duration_seconds_sum{namespace="opencue-e2e",facility="spi"}[2m]))"#;
 
 /// Frames of the real agent's job.
 const REAL_FRAMES: u32 = 6;
@@ -37,18 +39,26 @@ const ROUNDS: usize = 4;
 
 /// The story on its way.
 pub struct Story<'a> {
-    node: &'a Node,
+    cluster: &'a Cluster,
     farm: Arc<Farm>,
     length: Length,
     timeline: &'a mut Timeline,
+    /// Where the cluster is one's own.
+    monitoring: Option<Monitoring>,
     /// How many pods each facility is to have, in their order.
     replicas: [usize; 2],
 }
 
 impl<'a> Story<'a> {
     /// One that has not begun.
-    pub fn new(node: &'a Node, farm: Farm, length: Length, timeline: &'a mut Timeline) -> Self {
-        Self { node, farm: Arc::new(farm), length, timeline, replicas: [1, 1] }
+    pub fn new(
+        cluster: &'a Cluster,
+        farm: Farm,
+        monitoring: Option<Monitoring>,
+        length: Length,
+        timeline: &'a mut Timeline,
+    ) -> Self {
+        Self { cluster, farm: Arc::new(farm), length, timeline, monitoring, replicas: [1, 1] }
     }
 
     /// From the installation to the removal. An error where something did not happen; and where it did, but not as it should have.
@@ -61,6 +71,7 @@ impl<'a> Story<'a> {
             async move { farm.feed().await }
         });
         self.scale_out().await?;
+        self.watch().await?;
         for _ in 0..if self.length == Length::Full { ROUNDS } else { 1 } {
             self.kill_a_pod().await?;
             self.evict_pods().await?;
@@ -76,6 +87,7 @@ impl<'a> Story<'a> {
         self.pause().await?;
         self.until_done("what waited meanwhile has rendered").await?;
         self.delete_the_farm().await?;
+        self.farm_by_helm().await?;
         self.uninstall().await?;
         let checks = judge(&self.farm).await?;
         ensure!(self.timeline.judged(checks)?, "not everything is as demanded");
@@ -83,7 +95,7 @@ impl<'a> Story<'a> {
     }
 
     fn client(&self) -> &Client {
-        &self.node.admin
+        self.cluster.client()
     }
 
     fn kubectl(&self, arguments: &[&str]) -> anyhow::Result<String> {
@@ -147,19 +159,19 @@ impl<'a> Story<'a> {
 
     fn install(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
-        for namespace in [OPERATORS, NAMESPACE] {
-            self.apply(&[json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": namespace,
-                "labels": { "pod-security.kubernetes.io/enforce": "restricted" } } })])?;
-        }
-        let charts = root().join("charts");
-        let install = |name: &str| {
-            let chart = charts.join(name).display().to_string();
-            let wait = ["--wait", "--timeout", "3m"];
-            self.helm(&[&["install", name, &chart, "--namespace", OPERATORS][..], &wait[..]].concat())
+        let install = |name: &str, values: &str| {
+            let how = ["--namespace", OPERATORS, "--set", values, "--wait", "--timeout", "3m"];
+            self.helm(&[&["install", name, &chart(name)][..], &how[..]].concat())
         };
-        install("cue-scheduler-crds")?;
-        install("cue-scheduler-operator")?;
-        let seen = ["the operator's pod is ready, in a namespace that allows restricted pods only"];
+        install("cue-scheduler-crds", "")?;
+        let image = format!("image.repository={}", self.cluster.repository("cue-scheduler-operator"));
+        let watched = if self.monitoring.is_some() { WATCHED } else { "" };
+        install("cue-scheduler-operator", &format!("{image},{watched}"))?;
+        self.helm(&["test", "cue-scheduler-operator", "--namespace", OPERATORS, "--timeout", "2m"])?;
+        let seen = [
+            "the operator's pod is ready, in a namespace that allows restricted pods only",
+            "helm test says that it answers through its Service",
+        ];
         self.timeline.step("helm install", began.elapsed(), &seen)
     }
 
@@ -186,14 +198,19 @@ impl<'a> Story<'a> {
         for facility in FACILITIES {
             self.farm.submit(facility, &TAGS).await?;
         }
-        self.farm.submit_real(REAL_FRAMES).await?;
+        let agent = self.farm.harness.agent.as_ref();
+        if agent.is_some() {
+            self.farm.submit_real(REAL_FRAMES).await?;
+        }
         self.farm.until_started(LIMIT, from).await?;
         let first = began.elapsed();
         self.farm.until_done(LIMIT).await?;
-        let agent = self.farm.harness.agent.as_ref().context("there is a real agent")?;
-        let logs = std::fs::read_dir(agent.frame_logs())?.count();
-        ensure!(logs >= REAL_FRAMES as usize, "the real agent has written {logs} logs of {REAL_FRAMES} frames");
-        let seen = vec![format!("{logs} of its frames ran on the real agent, in facility {OF_AGENT}")];
+        let mut seen = Vec::new();
+        if let Some(agent) = agent {
+            let logs = std::fs::read_dir(agent.frame_logs())?.count();
+            ensure!(logs >= REAL_FRAMES as usize, "the real agent has written {logs} logs of {REAL_FRAMES} frames");
+            seen.push(format!("{logs} of its frames ran on the real agent, in facility {OF_AGENT}"));
+        }
         let figures = [("seconds from submission to a frame in each facility", first.as_secs_f64())];
         self.timeline.measured("a job of each facility renders to its end", began.elapsed(), seen, &figures)
     }
@@ -204,7 +221,7 @@ impl<'a> Story<'a> {
         self.replicas[0] = 3;
         let pods = self.until_ready(0).await?;
         let ready = began.elapsed();
-        let owned = pods::until_shared(&pods, LIMIT).await?;
+        let owned = pods::until_shared(self.cluster, &pods, LIMIT).await?;
         self.wait()?;
         let seen = vec![format!("three members own {owned:?} pools")];
         let figures = [
@@ -214,30 +231,65 @@ impl<'a> Story<'a> {
         self.timeline.measured("scale one facility to 3 replicas", began.elapsed(), seen, &figures)
     }
 
+    async fn watch(&mut self) -> anyhow::Result<()> {
+        let Some(prometheus) = &self.monitoring else { return Ok(()) };
+        let began = Instant::now();
+        let monitoring = json!({ "serviceMonitor": { "enabled": true }, "prometheusRule": { "enabled": true } });
+        self.patch("merge", &json!({ "spec": { "monitoring": monitoring } }))?;
+        let mut targets = vec![(String::new(), 1)];
+        targets.extend(FACILITIES.iter().zip(self.replicas).map(|(facility, count)| ((*facility).to_owned(), count)));
+        let seen = prometheus.watch(&targets, BUSY).await?;
+        let told = vec![
+            format!("a real Prometheus has {:?} targets of the operator and of each facility", seen.targets),
+            format!("all {} names of the reference come from each scheduler, with its facility", seen.names),
+            format!("{} alerts are evaluated, and none has its condition met", seen.alerts),
+            format!("what KEDA would scale by comes to {:.4} passes under way, on average", seen.answer),
+        ];
+        self.timeline.measured("Prometheus scrapes all, and evaluates the alerts", began.elapsed(), told, &[])
+    }
+
     async fn kill_a_pod(&mut self) -> anyhow::Result<()> {
-        let mut pods = self.until_ready(0).await?;
-        let owned = pods::until_shared(&pods, LIMIT).await?;
-        let (at, pools) = owned.iter().enumerate().max_by_key(|(_, pools)| **pools).context("there are pods")?;
-        let killed = pods.swap_remove(at);
+        let pods = self.until_ready(0).await?;
+        let owned = pods::until_shared(self.cluster, &pods, LIMIT).await?;
+        let (killed, pools) = pods.iter().zip(&owned).max_by_key(|(_, pools)| **pools).context("there are pods")?;
         let (began, from) = (Instant::now(), SystemTime::now());
-        block_in_place(|| pods::kill(&killed.uid, "cue-scheduler"))?;
-        let taken = until_taken(&pods).await?;
-        self.until("the container starts again", || {
+        block_in_place(|| self.cluster.kill(NAMESPACE, killed, "cue-scheduler"))?;
+        let taken = self.until_owned(owned.iter().sum()).await?;
+        self.until("it comes back", || {
             let pod = self.client().get(NAMESPACE, &format!("pod/{}", killed.name))?;
             let container = &pod["status"]["containerStatuses"][0];
-            Ok(container["restartCount"] != 0 && container["ready"] == true)
+            // In another pod, where the whole pod was killed.
+            Ok(pod.is_null() || container["restartCount"] != 0 && container["ready"] == true)
         })
         .await?;
+        let after = self.until_ready(0).await?;
         let back = began.elapsed();
-        pods::until_shared(&self.until_ready(0).await?, LIMIT).await?;
-        let seen = vec![format!("the others took its {pools} pools; it came back and got a share again")];
+        pods::until_shared(self.cluster, &after, LIMIT).await?;
+        let seen = vec![format!("its {pools} pools got other owners; it came back and got a share again")];
         let pause = self.farm.longest_pause(FACILITIES[0], from);
         let figures = [
-            ("seconds to its pools taken over", taken.as_secs_f64()),
-            ("seconds to its container ready again", back.as_secs_f64()),
+            ("seconds until all pools are owned again", taken.as_secs_f64()),
+            ("seconds to its successor ready", back.as_secs_f64()),
             ("longest pause in booking, s", pause.as_secs_f64()),
         ];
         self.timeline.measured("kill a scheduler", began.elapsed(), seen, &figures)
+    }
+
+    /// Waits until the pods of the first facility, whoever is there by then, own so many pools; how long that took.
+    async fn until_owned(&self, pools: usize) -> anyhow::Result<Duration> {
+        let began = Instant::now();
+        loop {
+            let mut owned = 0;
+            for pod in self.pods(0)? {
+                // Who has been killed does not answer.
+                owned += pod.share(self.cluster).await.map_or(0, |share| share.owned);
+            }
+            if owned == pools {
+                return Ok(began.elapsed());
+            }
+            ensure!(began.elapsed() < LIMIT, "within {LIMIT:?} only {owned} of {pools} pools were owned again");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn evict_pods(&mut self) -> anyhow::Result<()> {
@@ -252,7 +304,7 @@ impl<'a> Story<'a> {
         let after = self.until_ready(0).await?;
         ensure!(after.iter().all(|pod| pod.uid != pods[0].uid), "the evicted pod is still there");
         let ready = began.elapsed();
-        pods::until_shared(&after, LIMIT).await?;
+        pods::until_shared(self.cluster, &after, LIMIT).await?;
         let pause = self.farm.longest_pause(FACILITIES[0], from);
         let figures = [
             ("seconds to its successor ready", ready.as_secs_f64()),
@@ -286,7 +338,7 @@ impl<'a> Story<'a> {
         let booked = back.elapsed();
         for facility in 0..FACILITIES.len() {
             let pods = self.until_ready(facility).await?;
-            pods::until_shared(&pods, LIMIT).await?;
+            pods::until_shared(self.cluster, &pods, LIMIT).await?;
         }
         let restarts = self.restarts()?;
         let figures = [
@@ -308,9 +360,9 @@ impl<'a> Story<'a> {
     async fn kill_the_operator(&mut self) -> anyhow::Result<()> {
         let labels = "app.kubernetes.io/name=cue-scheduler-operator";
         let pods = block_in_place(|| self.client().list(OPERATORS, "pods", labels))?;
-        let uid = pods.first().and_then(|pod| pod["metadata"]["uid"].as_str()).context("there is an operator")?;
+        let pod = Pod::of(pods.first().context("there is an operator")?);
         let began = Instant::now();
-        block_in_place(|| pods::kill(uid, "cue-scheduler-operator"))?;
+        block_in_place(|| self.cluster.kill(OPERATORS, &pod, "cue-scheduler-operator"))?;
         self.kubectl(&["delete", "service", "farm-lax", "-n", NAMESPACE])?;
         self.until("the operator makes a Service again that was deleted", || {
             Ok(!self.client().get(NAMESPACE, "service/farm-lax")?.is_null())
@@ -342,13 +394,12 @@ impl<'a> Story<'a> {
     }
 
     async fn change_the_image(&mut self) -> anyhow::Result<()> {
-        let name = "cue-scheduler";
-        block_in_place(|| self.node.tag_image(&reference(name, None), &reference(name, Some("next"))))?;
+        block_in_place(|| self.cluster.has_next_image())?;
         let before = self.all_pods()?;
         let (began, from) = (Instant::now(), SystemTime::now());
-        self.patch("merge", &json!({ "spec": { "image": { "tag": "next" } } }))?;
+        self.patch("merge", &json!({ "spec": { "image": { "tag": NEXT } } }))?;
         let pods = self.until_replaced(&before).await?;
-        ensure!(pods.iter().all(|pod| pod.image.ends_with(":next")), "a pod has another image: {pods:?}");
+        ensure!(pods.iter().all(|pod| pod.image.ends_with(&format!(":{NEXT}"))), "a pod has another image: {pods:?}");
         self.wait()?;
         self.rolled("change the image", began, from, vec![format!("all pods have {}", pods[0].image)])
     }
@@ -374,7 +425,7 @@ impl<'a> Story<'a> {
             self.farm.submit(facility, &[tag]).await?;
             self.farm.submit(facility, &[TAGS[0]]).await?;
         }
-        let others = i64::from(super::farm::FRAMES) * FACILITIES.len() as i64;
+        let others = i64::from(FRAMES) * FACILITIES.len() as i64;
         let farm = Arc::clone(&self.farm);
         // All that may run has, and what may not still waits.
         farm.harness
@@ -434,6 +485,30 @@ impl<'a> Story<'a> {
         self.client().list(NAMESPACE, kinds, "app.kubernetes.io/managed-by=cue-scheduler-operator")
     }
 
+    /// The same farm, as a release of the chart.
+    async fn farm_by_helm(&mut self) -> anyhow::Result<()> {
+        let began = Instant::now();
+        let waiting = self.farm.harness.states().await?.of("WAITING");
+        let mut values = self.resource()["spec"].take();
+        let operator = self.cluster.repository("cue-scheduler-operator");
+        values["test"] = json!({ "image": { "repository": operator } });
+        let file = tempfile::NamedTempFile::with_suffix(".yaml")?;
+        std::fs::write(file.path(), values.to_string())?;
+        let file = file.path().display().to_string();
+        self.helm(&["install", "night", &chart("cue-scheduler"), "--namespace", NAMESPACE, "--values", &file])?;
+        self.helm(&["test", "night", "--namespace", NAMESPACE, "--timeout", "3m"])?;
+        let tested = began.elapsed();
+        self.farm.until_done(LIMIT).await?;
+        self.helm(&["uninstall", "night", "--namespace", NAMESPACE])?;
+        self.until("all objects of the release go", || Ok(self.left()?.is_empty())).await?;
+        let seen = vec![
+            "helm test says that all pods are ready".to_owned(),
+            format!("the {waiting} frames that waited have succeeded, and nothing of the release is left"),
+        ];
+        let figures = [("seconds from helm install to the end of helm test", tested.as_secs_f64())];
+        self.timeline.measured("the same farm, by helm install, test, uninstall", began.elapsed(), seen, &figures)
+    }
+
     async fn uninstall(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         for release in ["cue-scheduler-operator", "cue-scheduler-crds"] {
@@ -441,7 +516,7 @@ impl<'a> Story<'a> {
         }
         let left = || self.client().list(OPERATORS, "pods,deployments,services,poddisruptionbudgets", "");
         self.until("nothing of the operator is left", || Ok(left()?.is_empty())).await?;
-        self.kubectl(&["get", "crd", "schedulerdeployments.scheduler.opencue.io"])?;
+        self.kubectl(&["get", "crd", DEFINITION])?;
         let seen = ["nothing of the operator is left, but for the definition, which is kept"];
         self.timeline.step("helm uninstall", began.elapsed(), &seen)
     }
@@ -468,8 +543,9 @@ impl<'a> Story<'a> {
             "apiVersion": "scheduler.opencue.io/v1alpha1", "kind": "SchedulerDeployment",
             "metadata": { "name": "farm", "namespace": NAMESPACE },
             "spec": {
+                "image": { "repository": self.cluster.repository("cue-scheduler") },
                 "database": {
-                    "host": ADDRESS.to_string(), "port": target.port, "name": target.database,
+                    "host": self.farm.site.address.to_string(), "port": target.port, "name": target.database,
                     "sslMode": "verify-full", "ca": { "secretKeyRef": { "name": "cuebot-db" } },
                     "credentialsSecretRef": { "name": "cuebot-db" }, "poolSize": 8, "connectionBudget": 100,
                 },
@@ -484,11 +560,8 @@ impl<'a> Story<'a> {
                     { "name": FACILITIES[0], "replicas": 1 },
                     { "name": FACILITIES[1], "replicas": 1 },
                 ],
-                // Any user does, as on OpenShift; and the story is short.
-                "podTemplate": { "spec": {
-                    "securityContext": { "runAsUser": 1_000_650_000_u32 },
-                    "containers": [{ "name": "scheduler", "readinessProbe": { "periodSeconds": 1 } }],
-                } },
+                // Any user does, as on OpenShift.
+                "podTemplate": { "spec": { "securityContext": { "runAsUser": 1_000_650_000_u32 } } },
             },
         })
     }
@@ -497,7 +570,7 @@ impl<'a> Story<'a> {
     pub fn keep_logs(&self, folder: &Path) {
         let keep = || -> anyhow::Result<()> {
             std::fs::create_dir_all(folder)?;
-            for log in self.node.logs()? {
+            for log in self.cluster.logs()? {
                 std::fs::copy(&log, folder.join(log.file_name().unwrap_or_default()))?;
             }
             for namespace in [OPERATORS, NAMESPACE] {
@@ -525,18 +598,18 @@ impl<'a> Story<'a> {
     }
 }
 
-/// Waits until these pods own all pools of their facility; how long that took.
-async fn until_taken(pods: &[Pod]) -> anyhow::Result<Duration> {
-    let began = Instant::now();
-    loop {
-        let mut shares = Vec::new();
-        for pod in pods {
-            shares.push(pod.share().await?);
-        }
-        if shares.iter().map(|share| share.owned).sum::<usize>() == shares[0].pools {
-            return Ok(began.elapsed());
-        }
-        ensure!(began.elapsed() < LIMIT, "within {LIMIT:?} not all pools were taken over: {shares:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+fn chart(name: &str) -> String {
+    root().join("charts").join(name).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_keda_is_what_the_documentation_says() {
+        let page = std::fs::read_to_string(root().join("docs/operations/kubernetes.md")).unwrap();
+        let query = BUSY.replace(NAMESPACE, "opencue");
+        assert!(page.contains(&format!("query: {query}\n")), "{query}");
     }
 }

@@ -2,8 +2,8 @@
 //! outside and all of it goes with them.
 //!
 //! It takes two processes. The one outside calls [`Namespaces::enter`] with a program and its arguments, which is run inside and
-//! there calls [`Node::start`]. What is missing is told: there is no DNS, no metrics server, nothing that enforces a
-//! `NetworkPolicy`, and one node only.
+//! there calls [`Node::start`]. What is missing is told: there is no metrics server, nothing that enforces a `NetworkPolicy`, one node
+//! only, and its DNS knows the Services that have an address, and nothing else.
 
 use std::ffi::OsString;
 use std::fs;
@@ -53,8 +53,8 @@ const GROUP: &str = "NODE_CONTROL_GROUP";
 const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
 
 /// What Debian's packages have of a node.
-pub const PACKAGES: [&str; 6] =
-    ["containerd", "runc", "containernetworking-plugins", "nftables", "conntrack", "catatonit"];
+pub const PACKAGES: [&str; 7] =
+    ["containerd", "runc", "containernetworking-plugins", "nftables", "conntrack", "catatonit", "dnsmasq-base"];
 
 /// What makes the namespaces usable; its own words say how.
 const INSIDE: &str = include_str!("namespaces.sh");
@@ -162,6 +162,7 @@ impl Node {
         this.write("authority.crt", &authority.certificate)?;
         let plane = this.control_plane(&authority)?;
         this.scheduler(&plane)?;
+        this.names(&plane)?;
         this.kubelet(&plane, &authority)?;
         let is_ready = || {
             let wait = ["wait", "--for=condition=Ready", &format!("node/{NAME}"), "--timeout=1s"];
@@ -340,6 +341,29 @@ state = "/run/containerd/state"
         self.run("kube-scheduler", &mut command)
     }
 
+    /// A DNS for pods, which reads what it knows from files; and what writes a file for each Service as it comes.
+    fn names(&mut self, plane: &ControlPlane) -> anyhow::Result<()> {
+        const WRITE: &str = r#"while :; do
+            "$1" get services --all-namespaces --watch --output "jsonpath=$3" | while read -r service namespace address; do
+                [ "$address" = None ] || echo "$address $service.$namespace.svc.cluster.local" >"$2/$service.$namespace"
+            done
+            sleep 1
+        done"#;
+        const LINE: &str = r#"{.metadata.name} {.metadata.namespace} {.spec.clusterIP}{"\n"}"#;
+        let folder = self.at("names");
+        fs::create_dir(&folder)?;
+        let mut command = Command::new(self.packages.file("usr/sbin/dnsmasq"));
+        command
+            .args(["--keep-in-foreground", "--conf-file=/dev/null", "--pid-file=", "--user=root", "--log-facility=-"])
+            .args(["--no-resolv", "--no-hosts", "--bind-interfaces", "--local=/cluster.local/"])
+            .arg(format!("--listen-address={ADDRESS}"))
+            .arg(format!("--hostsdir={}", folder.display()));
+        self.run("dnsmasq", &mut command)?;
+        let mut command = Command::new("bash");
+        command.env("KUBECONFIG", &plane.admin.kubeconfig).args(["-c", WRITE, "names"]);
+        self.run("names", command.arg(self.binaries.path("kubectl")).arg(folder).arg(LINE))
+    }
+
     fn kubelet(&mut self, plane: &ControlPlane, authority: &Authority) -> anyhow::Result<()> {
         self.certify(authority, "kubelet", None, &[ADDRESS])?;
         let at = |name: &str| self.at(name).display().to_string();
@@ -355,6 +379,8 @@ state = "/run/containerd/state"
             "failSwapOn": false,
             "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
             "address": ADDRESS.to_string(),
+            "clusterDNS": [ADDRESS.to_string()],
+            "clusterDomain": "cluster.local",
             "authentication": {
                 "anonymous": { "enabled": false },
                 "webhook": { "enabled": true },

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 /// Runs a program that ends with this process, however that is: when the pipe to its shell closes. What it prints is in a file.
-pub(super) fn leashed(command: &Command, log: &Path) -> anyhow::Result<Child> {
+pub fn leashed(command: &Command, log: &Path) -> anyhow::Result<Child> {
     // A signal to the whole group ends this process, and must not end the shell before that.
     const LEASH: &str = "trap '' INT TERM; \"$@\" </dev/null & read -r _; kill -9 $!; wait";
     let out = std::fs::File::create(log).with_context(|| format!("making {}", log.display()))?;
