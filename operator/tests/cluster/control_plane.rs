@@ -4,6 +4,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
@@ -84,6 +85,11 @@ impl ControlPlane {
         let running = Running::start(binaries, &settings, folder.path()).unwrap();
         let admin = User { name: "admin".to_owned(), kubeconfig: running.admin.kubeconfig.clone() };
         Self { binaries, admin, folder, running }
+    }
+
+    /// Starts the real kube-scheduler, which gives pods their nodes until what is answered is dropped.
+    pub fn scheduler(&self) -> Child {
+        self.running.scheduler(self.admin()).unwrap()
     }
 
     /// The definition as it lies in `crds/`.

@@ -15,3 +15,4 @@ mod replicas;
 mod rights;
 mod scale;
 mod silence;
+mod spreading;

@@ -1,6 +1,6 @@
 //! Where the story is told: on a node of one's own, or in a cluster that somebody gives for it.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -99,7 +99,7 @@ impl Given {
 
     /// A Service for each host: what schedulers call leads to a port of this machine. Their addresses, and the ports.
     fn hosts(&self) -> anyhow::Result<(u16, Vec<Ipv4Addr>)> {
-        let port = free_port()?;
+        let port = free_row(HOSTS_OF_ALL)?;
         let name = |at: usize| format!("host-{at}");
         let mut objects = Vec::new();
         for (at, own) in (0..HOSTS_OF_ALL).zip(port..) {
@@ -214,6 +214,14 @@ impl Cluster {
         };
         Ok(serde_json::from_str(&body)?)
     }
+}
+
+/// The first of so many ports in a row that are free, below those that connections take by themselves.
+fn free_row(count: usize) -> anyhow::Result<u16> {
+    let is_free = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok();
+    let mut firsts = (20_000..32_000).step_by(count);
+    let first = firsts.find(|first| (*first..).take(count).all(is_free));
+    first.with_context(|| format!("no {count} ports in a row are free"))
 }
 
 #[cfg(test)]

@@ -149,8 +149,11 @@ async fn as_given(own: &Cluster, folder: &Path, results: &Path, timeline: &mut T
     timeline.step("take the cluster as if it were given", began.elapsed(), &[&format!("refused before: {refused}")])?;
     tell(&Cluster::Given(given.clone()), Length::Short, folder, results, timeline).await?;
     block_in_place(|| given.leave())?;
-    let left = block_in_place(|| client.run(&["get", "crd,namespaces", "-o", "name"]))?;
-    ensure!(!left.contains("opencue"), "left in the cluster: {left}");
+    let of_all = "crd,namespaces,clusterroles,clusterrolebindings";
+    let left = block_in_place(|| client.run(&["get", of_all, "-o", "name"]))?;
+    let is_ours = |name: &&str| name.contains("opencue") || name.contains("cue-scheduler");
+    let left: Vec<&str> = left.lines().filter(is_ours).collect();
+    ensure!(left.is_empty(), "left in the cluster: {left:?}");
     Ok(())
 }
 

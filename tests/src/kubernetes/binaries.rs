@@ -18,8 +18,8 @@ const PROGRAMS: [(&str, &str); 8] = [
     ("etcd", "go.etcd.io/etcd/server/v3"),
     ("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver"),
     ("kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"),
-    ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
     ("kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler"),
+    ("kube-proxy", "k8s.io/kubernetes/cmd/kube-proxy"),
     ("kubelet", "k8s.io/kubernetes/cmd/kubelet"),
 ];
 
@@ -27,7 +27,7 @@ const PROGRAMS: [(&str, &str); 8] = [
 const OF_CLIENTS: usize = 2;
 
 /// How many of them are those and a control plane; the others are for a node.
-const OF_CONTROL_PLANE: usize = 5;
+const OF_CONTROL_PLANE: usize = 6;
 
 /// The Prometheus Operator, which is built apart: it needs other versions of what Kubernetes is made of.
 const PROMETHEUS_OPERATOR: (&str, &str) =

@@ -87,6 +87,16 @@ impl ControlPlane {
         })
     }
 
+    /// Starts kube-scheduler, as somebody. It gives pods their nodes as long as what is answered is there.
+    pub fn scheduler(&self, who: &Client) -> anyhow::Result<Child> {
+        let mut command = Command::new(self.admin.binaries.path("kube-scheduler"));
+        command.args(["--leader-elect=false", "--secure-port=0"]);
+        for name in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
+            command.arg(format!("--{name}={}", who.kubeconfig.display()));
+        }
+        leashed(&command, &self.folder.join("kube-scheduler.log"))
+    }
+
     /// Somebody with a token.
     pub fn client(&self, name: &str, token: &str) -> anyhow::Result<Client> {
         let kubeconfig = self.folder.join(format!("{name}.kubeconfig"));

@@ -161,7 +161,7 @@ impl Node {
         let authority = Authority::new("cluster")?;
         this.write("authority.crt", &authority.certificate)?;
         let plane = this.control_plane(&authority)?;
-        this.scheduler(&plane)?;
+        this.leashes.push(plane.scheduler(&plane.client("kube-scheduler", "scheduler")?)?);
         this.names(&plane)?;
         this.kubelet(&plane, &authority)?;
         let is_ready = || {
@@ -329,16 +329,6 @@ state = "/run/containerd/state"
             ],
         };
         ControlPlane::start(self.binaries, &settings, self.folder)
-    }
-
-    fn scheduler(&mut self, plane: &ControlPlane) -> anyhow::Result<()> {
-        let kubeconfig = plane.client("kube-scheduler", "scheduler")?.kubeconfig.display().to_string();
-        let mut command = Command::new(self.binaries.path("kube-scheduler"));
-        command.args(["--leader-elect=false", "--secure-port=0"]);
-        for name in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
-            command.arg(format!("--{name}={kubeconfig}"));
-        }
-        self.run("kube-scheduler", &mut command)
     }
 
     /// A DNS for pods, which reads what it knows from files; and what writes a file for each Service as it comes.

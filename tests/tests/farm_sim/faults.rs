@@ -173,6 +173,16 @@ async fn a_door_of_its_own_refuses_connections_while_the_host_is_dead() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_host_is_known_by_its_port_where_each_has_one() {
+    let sim = farm(|config| config.listen = Listen::PortPerHost).await;
+    for (host, port) in [FIRST, SECOND].into_iter().zip(sim.port()..) {
+        let channel = Endpoint::from_shared(format!("http://127.0.0.1:{port}")).unwrap().connect_lazy();
+        launch(&mut RqdInterfaceClient::new(channel), &frame("true")).await.unwrap();
+        assert_eq!(sim.record().last().unwrap().host, host);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn faults_by_chance_strike_about_as_often_as_wanted() {
     let fault = LaunchFault::Refuse(Code::Aborted);
     let sim = farm(|config| {
