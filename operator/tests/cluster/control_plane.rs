@@ -4,7 +4,6 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use cue_scheduler_operator::yaml;
 use serde_json::{Value, json};
 use testbed::kubernetes::binaries::Binaries;
 use testbed::kubernetes::control_plane::{ControlPlane as Running, Settings};
-use testbed::kubernetes::{self, Client};
+use testbed::kubernetes::{self, Client, Leash};
 
 /// On a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_mins(3);
@@ -88,7 +87,7 @@ impl ControlPlane {
     }
 
     /// Starts the real kube-scheduler, which gives pods their nodes until what is answered is dropped.
-    pub fn scheduler(&self) -> Child {
+    pub fn scheduler(&self) -> Leash {
         self.running.scheduler(self.admin()).unwrap()
     }
 

@@ -36,24 +36,24 @@ fn replicas_spread_over_nodes_and_zones_also_after_a_roll() {
         plane.run(&["patch", "node", name, "--subresource=status", "--type=merge", "--patch", &status.to_string()]);
     }
     let _scheduler = plane.scheduler();
-    let place = Place::on(plane, "spread");
+    let farm = Place::on(plane, "spread");
     let user = plane.operator("spread");
     let _operator = Operator::of(&user, "spread");
     let facility = |replicas: usize, threads: u32| json!({ "facilities": [{ "name": "spi", "replicas": replicas, "config": { "queue": { "worker_threads": threads } } }] });
     for threads in 1..=2 {
-        let before = place.get("deployment/farm-spi")["status"]["observedGeneration"].clone();
-        place.put("farm", &facility(ZONES.len(), threads));
-        place.wait("they are new", || place.get("deployment/farm-spi")["status"]["observedGeneration"] != before);
-        place.wait_ready("farm");
-        place.wait("each has a node", || on_nodes(&place, ZONES.len()).is_some());
-        let nodes = on_nodes(&place, ZONES.len()).unwrap();
+        let before = farm.get("deployment/farm-spi")["status"]["observedGeneration"].clone();
+        farm.put("farm", &facility(ZONES.len(), threads));
+        farm.wait("they are new", || farm.get("deployment/farm-spi")["status"]["observedGeneration"] != before);
+        farm.wait_ready("farm");
+        farm.wait("each has a node", || on_nodes(&farm, ZONES.len()).is_some());
+        let nodes = on_nodes(&farm, ZONES.len()).unwrap();
         let of_first: usize = names.iter().step_by(2).filter_map(|name| nodes.get(name)).sum();
         assert_eq!(of_first, 1, "with {threads} threads one zone has both: {nodes:?}");
     }
     for times in [1, 2] {
-        place.put("farm", &facility(times * NODES, 2));
+        farm.put("farm", &facility(times * NODES, 2));
         let wanted: BTreeMap<_, _> = names.iter().map(|name| (name.clone(), times)).collect();
         // Also more than there are nodes.
-        place.wait("they are everywhere", || on_nodes(&place, times * NODES).as_ref() == Some(&wanted));
+        farm.wait("they are everywhere", || on_nodes(&farm, times * NODES).as_ref() == Some(&wanted));
     }
 }

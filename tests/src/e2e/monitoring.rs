@@ -6,7 +6,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -19,7 +19,7 @@ use super::LIMIT;
 use crate::debian::Unpacked;
 use crate::harness::scheduler::page;
 use crate::kubernetes::binaries::{PROMETHEUS_OPERATOR_MODULE, fetched, prometheus_operator};
-use crate::kubernetes::{Client, leashed, tail};
+use crate::kubernetes::{Client, Leash, leashed, tail};
 use crate::postgres::free_port;
 
 /// Where Prometheus would run, if it ran in the cluster.
@@ -27,6 +27,9 @@ const NAMESPACE: &str = "monitoring";
 
 /// The name of the resource that asks for it.
 const NAME: &str = "watch";
+
+/// The file with its configuration.
+const CONFIGURATION: &str = "prometheus.json";
 
 /// How often it scrapes and evaluates.
 const INTERVAL: &str = "1s";
@@ -67,12 +70,18 @@ pub struct Seen {
     pub answer: f64,
 }
 
+/// A job of a configuration: where it looks, and the file in which it is told what is there.
+struct Job {
+    namespaces: Vec<String>,
+    file: PathBuf,
+}
+
 /// The Prometheus Operator at work.
 pub struct Monitoring {
     client: Client,
     programs: Programs,
     folder: PathBuf,
-    operator: Child,
+    _operator: Leash,
 }
 
 impl Monitoring {
@@ -105,35 +114,40 @@ impl Monitoring {
                 },
             }),
         ])?;
-        Ok(Self { client: client.clone(), programs, folder: folder.to_owned(), operator })
+        Ok(Self { client: client.clone(), programs, folder: folder.to_owned(), _operator: operator })
     }
 
     /// Starts Prometheus, and waits until it has `targets`, each a facility (or an empty text, of the operator) with the number of its
     /// pods, every series of each, and all alerts, none of which has its condition met; and until `query` has an answer.
     pub async fn watch(&self, targets: &[(String, usize)], query: &str) -> anyhow::Result<Seen> {
-        let configuration = self.configuration().await?;
-        let file = self.folder.join("prometheus.json");
-        std::fs::write(&file, configuration.to_string())?;
+        let jobs = self.configuration().await?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
         let log = self.folder.join("prometheus.log");
         let mut command = self.programs.prometheus()?;
         command
-            .arg(format!("--config.file={}", file.display()))
+            .arg(format!("--config.file={}", self.folder.join(CONFIGURATION).display()))
             .arg(format!("--storage.tsdb.path={}", self.folder.join("prometheus").display()))
             .arg(format!("--web.listen-address={address}"));
-        let mut process = leashed(&command, &log)?;
-        let seen = Prometheus(address).seen(targets, query).await;
-        drop(process.stdin.take());
-        process.wait()?;
-        seen.with_context(|| tail(&log))
-    }
-
-    /// What the Prometheus Operator has written, with what a pod would find around it.
-    async fn configuration(&self) -> anyhow::Result<Value> {
+        let _prometheus = leashed(&command, &log)?;
         let began = Instant::now();
         loop {
-            if let Some(configuration) = block_in_place(|| self.written())? {
-                return Ok(configuration);
+            block_in_place(|| self.discover(&jobs))?;
+            match Prometheus(address).look(targets, query).await {
+                Ok(seen) => return Ok(seen),
+                Err(error) if began.elapsed() > LIMIT => {
+                    return Err(error.context(format!("within {LIMIT:?}; its log: {}", tail(&log))));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
+            }
+        }
+    }
+
+    /// Waits until the Prometheus Operator has written about both of our monitors, and takes that as a pod would.
+    async fn configuration(&self) -> anyhow::Result<Vec<Job>> {
+        let began = Instant::now();
+        loop {
+            if let Some(jobs) = block_in_place(|| self.written())? {
+                return Ok(jobs);
             }
             let log = tail(&self.folder.join("prometheus-operator.log"));
             ensure!(began.elapsed() < LIMIT, "within {LIMIT:?} the Prometheus Operator has not written all:\n{log}");
@@ -141,32 +155,30 @@ impl Monitoring {
         }
     }
 
-    fn written(&self) -> anyhow::Result<Option<Value>> {
+    fn written(&self) -> anyhow::Result<Option<Vec<Job>>> {
         let secret = self.client.get(NAMESPACE, &format!("secret/prometheus-{NAME}"))?;
         let rules = self.client.get(NAMESPACE, &format!("configmap/prometheus-{NAME}-rulefiles-0"))?;
         let (Some(packed), Some(rules)) = (secret["data"]["prometheus.yaml.gz"].as_str(), rules["data"].as_object())
         else {
             return Ok(None);
         };
-        let text = self.unpacked(packed)?.replace("$(SHARD)", "0").replace("$(POD_NAME)", "prometheus-watch-0");
-        let mut configuration: Value = serde_saphyr::from_str(&text)?;
+        let written = self.unpacked(packed)?.replace("$(SHARD)", "0").replace("$(POD_NAME)", "prometheus-watch-0");
+        let mut configuration: Value = serde_saphyr::from_str(&written)?;
         let scrapes = configuration["scrape_configs"].as_array_mut().context("a configuration scrapes")?;
         // That of the farm and that of the operator.
         if scrapes.len() < 2 || rules.len() < 2 {
             return Ok(None);
         }
+        let mut jobs = Vec::new();
         for (at, scrape) in scrapes.iter_mut().enumerate() {
-            let mut found = Vec::new();
-            for discovery in scrape["kubernetes_sd_configs"].as_array().into_iter().flatten() {
-                for namespace in discovery["namespaces"]["names"].as_array().into_iter().flatten() {
-                    found.extend(self.discovered(namespace.as_str().unwrap_or_default())?);
-                }
-            }
+            let discoveries = scrape["kubernetes_sd_configs"].as_array().into_iter().flatten();
+            let namespaces = discoveries.flat_map(|of| of["namespaces"]["names"].as_array().into_iter().flatten());
+            let namespaces = namespaces.map(|name| text(name).to_owned()).collect();
             let file = self.folder.join(format!("targets-{at}.json"));
-            std::fs::write(&file, json!(found).to_string())?;
             let scrape = scrape.as_object_mut().context("a scrape is an object")?;
             scrape.remove("kubernetes_sd_configs");
             scrape.insert("file_sd_configs".to_owned(), json!([{ "files": [file] }]));
+            jobs.push(Job { namespaces, file });
         }
         let folder = self.folder.join("rules");
         std::fs::create_dir_all(&folder)?;
@@ -174,7 +186,8 @@ impl Monitoring {
             std::fs::write(folder.join(name), rules.as_str().unwrap_or_default())?;
         }
         configuration["rule_files"] = json!([folder.join("*.yaml")]);
-        Ok(Some(configuration))
+        std::fs::write(self.folder.join(CONFIGURATION), configuration.to_string())?;
+        Ok(Some(jobs))
     }
 
     /// What is in a field of a Secret, packed by gzip.
@@ -185,6 +198,21 @@ impl Monitoring {
         let output = Command::new("sh").args(["-c", UNPACK]).arg(&file).output().context("running sh")?;
         ensure!(output.status.success(), "unpacking: {}", String::from_utf8_lossy(&output.stderr));
         Ok(String::from_utf8(output.stdout)?)
+    }
+
+    /// Tells each job its targets as they are now.
+    fn discover(&self, jobs: &[Job]) -> anyhow::Result<()> {
+        for Job { namespaces, file } in jobs {
+            let mut found = Vec::new();
+            for namespace in namespaces {
+                found.extend(self.discovered(namespace)?);
+            }
+            // It is read as soon as it changes, so it comes whole.
+            let new = file.with_extension("new");
+            std::fs::write(&new, json!(found).to_string())?;
+            std::fs::rename(new, file)?;
+        }
+        Ok(())
     }
 
     /// What Prometheus finds in a namespace, by the role `endpoints`: a target for each port of each pod behind each Service.
@@ -222,28 +250,10 @@ impl Monitoring {
     }
 }
 
-impl Drop for Monitoring {
-    fn drop(&mut self) {
-        drop(self.operator.stdin.take());
-        let _ = self.operator.wait();
-    }
-}
-
 /// A Prometheus that is asked.
 struct Prometheus(SocketAddr);
 
 impl Prometheus {
-    async fn seen(&self, wanted: &[(String, usize)], query: &str) -> anyhow::Result<Seen> {
-        let began = Instant::now();
-        loop {
-            match self.look(wanted, query).await {
-                Ok(seen) => return Ok(seen),
-                Err(error) if began.elapsed() > LIMIT => return Err(error.context(format!("within {LIMIT:?}"))),
-                Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
-            }
-        }
-    }
-
     /// An error says what is not there yet.
     async fn look(&self, wanted: &[(String, usize)], query: &str) -> anyhow::Result<Seen> {
         let up = self.series("up==1").await?;

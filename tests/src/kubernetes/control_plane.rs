@@ -3,14 +3,14 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
 use super::binaries::Binaries;
 use super::client::{Client, write_kubeconfig};
-use super::process::{free_ports, leashed, tail, until};
+use super::process::{Leash, free_ports, leashed, tail, until};
 
 /// On a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_mins(3);
@@ -41,8 +41,7 @@ pub struct ControlPlane {
     pub address: String,
     authority: Option<PathBuf>,
     folder: PathBuf,
-    /// They end their programs when this process ends.
-    _leashes: [Child; 3],
+    _leashes: [Leash; 3],
 }
 
 impl ControlPlane {
@@ -88,7 +87,7 @@ impl ControlPlane {
     }
 
     /// Starts kube-scheduler, as somebody. It gives pods their nodes as long as what is answered is there.
-    pub fn scheduler(&self, who: &Client) -> anyhow::Result<Child> {
+    pub fn scheduler(&self, who: &Client) -> anyhow::Result<Leash> {
         let mut command = Command::new(self.admin.binaries.path("kube-scheduler"));
         command.args(["--leader-elect=false", "--secure-port=0"]);
         for name in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {

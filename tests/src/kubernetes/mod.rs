@@ -11,7 +11,7 @@ mod process;
 use sha2::{Digest as _, Sha256};
 
 pub use client::Client;
-pub use process::{free_ports, leashed, tail, until};
+pub use process::{Leash, free_ports, leashed, tail, until};
 
 /// SHA-256, in hexadecimal digits.
 fn digest(bytes: &[u8]) -> String {

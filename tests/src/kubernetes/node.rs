@@ -10,7 +10,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -19,7 +19,7 @@ use super::binaries::Binaries;
 use super::client::Client;
 use super::control_plane::{ControlPlane, Settings};
 use super::digest;
-use super::process::{leashed, tail, until};
+use super::process::{Leash, leashed, tail, until};
 use crate::authority::Authority;
 use crate::debian::Unpacked;
 
@@ -140,7 +140,7 @@ pub struct Node {
     folder: PathBuf,
     packages: Unpacked,
     _plane: ControlPlane,
-    _leashes: Vec<Child>,
+    _leashes: Vec<Leash>,
 }
 
 impl Node {
@@ -193,7 +193,7 @@ struct NodeParts<'a> {
     folder: &'a Path,
     packages: &'a Unpacked,
     binaries: &'static Binaries,
-    leashes: Vec<Child>,
+    leashes: Vec<Leash>,
 }
 
 impl NodeParts<'_> {

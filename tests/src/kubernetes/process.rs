@@ -8,13 +8,24 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-/// Runs a program that ends with this process, however that is: when the pipe to its shell closes. What it prints is in a file.
-pub fn leashed(command: &Command, log: &Path) -> anyhow::Result<Child> {
+/// A program that ends with this value; and with this process, however that ends.
+#[derive(Debug)]
+pub struct Leash(Child);
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a program on a leash: it is killed when the pipe to its shell closes. What it prints is in a file.
+pub fn leashed(command: &Command, log: &Path) -> anyhow::Result<Leash> {
     // A signal to the whole group ends this process, and must not end the shell before that.
     const LEASH: &str = "trap '' INT TERM; \"$@\" </dev/null & read -r _; kill -9 $!; wait";
     let out = std::fs::File::create(log).with_context(|| format!("making {}", log.display()))?;
     let set = command.get_envs().filter_map(|(key, value)| Some((key, value?)));
-    Command::new("sh")
+    let child = Command::new("sh")
         .args(["-c", LEASH, "sh"])
         .arg(command.get_program())
         .args(command.get_args())
@@ -23,7 +34,8 @@ pub fn leashed(command: &Command, log: &Path) -> anyhow::Result<Child> {
         .stdout(out.try_clone()?)
         .stderr(out)
         .spawn()
-        .with_context(|| format!("starting {}", command.get_program().display()))
+        .with_context(|| format!("starting {}", command.get_program().display()))?;
+    Ok(Leash(child))
 }
 
 /// Waits for something, and says what there is if it does not come.
