@@ -71,6 +71,7 @@ impl Client {
         let beside = |name: &str| self.kubeconfig.with_extension(name);
         let output = Command::new(self.binaries.path("helm"))
             .env("KUBECONFIG", &self.kubeconfig)
+            .env("KUBECACHEDIR", beside("helm-discovered"))
             .env("HELM_CACHE_HOME", beside("helm-cache"))
             .env("HELM_CONFIG_HOME", beside("helm-config"))
             .env("HELM_DATA_HOME", beside("helm-data"))
