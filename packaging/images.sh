@@ -41,6 +41,7 @@ for name in "${begins[@]}"; do
     fi
 done
 
+# The labels are said once more: with other arguments Buildah takes their layer as it was.
 revision=$(git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 for image in scheduler operator; do
     name=cue-scheduler
@@ -48,6 +49,7 @@ for image in scheduler operator; do
     file=$out/$name.tar
     buildah bud --quiet --layers --force-rm --pull-never --isolation chroot ${PLATFORM:+--platform "$PLATFORM"} \
         --build-arg BINARY_STAGE="$stage" --build-arg VERSION="$tag" --build-arg REVISION="$revision" \
+        --label org.opencontainers.image.version="$tag" --label org.opencontainers.image.revision="$revision" \
         --file "Dockerfile.$image" --tag "$prefix/$name:$tag" . >/dev/null
     rm -f "$file"
     buildah push --quiet "$prefix/$name:$tag" "docker-archive:$file:$prefix/$name:$tag" >/dev/null
