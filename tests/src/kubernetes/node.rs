@@ -350,7 +350,8 @@ state = "/run/containerd/state"
             .arg(format!("--hostsdir={}", folder.display()));
         self.run("dnsmasq", &mut command)?;
         let mut command = Command::new("bash");
-        command.env("KUBECONFIG", &plane.admin.kubeconfig).args(["-c", WRITE, "names"]);
+        let (kubeconfig, cache) = (&plane.admin.kubeconfig, plane.admin.discovered());
+        command.env("KUBECONFIG", kubeconfig).env("KUBECACHEDIR", cache).args(["-c", WRITE, "names"]);
         self.run("names", command.arg(self.binaries.path("kubectl")).arg(folder).arg(LINE))
     }
 
