@@ -211,7 +211,11 @@ fn spread(wanted: &Wanted, facility: &WantedFacility) -> Vec<Value> {
     let own = json!({ "matchLabels": labels::selector(&wanted.owner.name, Some(&facility.names.slug)) });
     let constraints = facility.pod.topology_spread.clone().unwrap_or_else(|| {
         let over = ["topology.kubernetes.io/zone", "kubernetes.io/hostname"];
-        let constraint = |key| json!({ "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway" });
+        // Pods of the template before do not count: in a roll, all new ones could come to one zone otherwise.
+        let of_template = ["pod-template-hash"];
+        let constraint = |key| {
+            json!({ "maxSkew": 1, "topologyKey": key, "whenUnsatisfiable": "ScheduleAnyway", "matchLabelKeys": of_template })
+        };
         over.map(constraint).to_vec()
     });
     let mut constraints = constraints;

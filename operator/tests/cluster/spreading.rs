@@ -30,7 +30,9 @@ fn replicas_spread_over_nodes_and_zones_also_after_a_roll() {
         plane.apply(
             &json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": name, "labels": labels } }).to_string(),
         );
-        let room = json!({ "cpu": "8", "memory": "16Gi", "pods": "110" });
+        // By room alone everything would come to the first zone.
+        let cpu = if *zone == ZONES[0] { "64" } else { "1" };
+        let room = json!({ "cpu": cpu, "memory": "16Gi", "pods": "110" });
         let ready = json!({ "type": "Ready", "status": "True", "reason": "Told", "message": "" });
         let status = json!({ "status": { "capacity": room, "allocatable": room, "conditions": [ready] } });
         plane.run(&["patch", "node", name, "--subresource=status", "--type=merge", "--patch", &status.to_string()]);
@@ -39,7 +41,10 @@ fn replicas_spread_over_nodes_and_zones_also_after_a_roll() {
     let farm = Place::on(plane, "spread");
     let user = plane.operator("spread");
     let _operator = Operator::of(&user, "spread");
-    let facility = |replicas: usize, threads: u32| json!({ "facilities": [{ "name": "spi", "replicas": replicas, "config": { "queue": { "worker_threads": threads } } }] });
+    let facility = |replicas: usize, threads: u32| {
+        let config = json!({ "queue": { "worker_threads": threads } });
+        json!({ "facilities": [{ "name": "spi", "replicas": replicas, "config": config }] })
+    };
     for threads in 1..=2 {
         let before = farm.get("deployment/farm-spi")["status"]["observedGeneration"].clone();
         farm.put("farm", &facility(ZONES.len(), threads));

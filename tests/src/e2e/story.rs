@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tokio::task::block_in_place;
+use uuid::Uuid;
 
 use super::LIMIT;
 use super::cluster::{Cluster, DEFINITION, NEXT};
@@ -176,8 +177,9 @@ impl<'a> Story<'a> {
     }
 
     async fn first_farm(&mut self) -> anyhow::Result<()> {
-        self.farm.set_password("one").await?;
-        self.apply(&[self.secret("one")])?;
+        let password = Uuid::new_v4().to_string();
+        self.farm.set_password(&password).await?;
+        self.apply(&[self.secret(&password)])?;
         let began = Instant::now();
         self.apply(&[self.resource()])?;
         let mut starts = Vec::new();
@@ -376,8 +378,9 @@ impl<'a> Story<'a> {
     async fn rotate_the_password(&mut self) -> anyhow::Result<()> {
         let before = self.all_pods()?;
         let (began, from) = (Instant::now(), SystemTime::now());
-        self.farm.set_password("two").await?;
-        self.apply(&[self.secret("two")])?;
+        let password = Uuid::new_v4().to_string();
+        self.farm.set_password(&password).await?;
+        self.apply(&[self.secret(&password)])?;
         self.until_replaced(&before).await?;
         self.rolled("rotate the database's password", began, from, vec!["all pods were replaced".to_owned()])
     }

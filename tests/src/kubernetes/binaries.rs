@@ -181,3 +181,15 @@ fn kubernetes_version(module: &Path) -> anyhow::Result<String> {
     let version = line.and_then(|line| line.split_whitespace().nth(1));
     Ok(version.context("go.mod says no version of k8s.io/kubernetes")?.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prometheus_operator_is_built_of_the_version_whose_definitions_are_installed() {
+        let manifest = std::fs::read_to_string(module("prometheus-operator").join("go.mod")).unwrap();
+        let required = PROMETHEUS_OPERATOR_MODULE.replace('@', " ");
+        assert!(manifest.contains(&required), "go.mod does not require {required}");
+    }
+}

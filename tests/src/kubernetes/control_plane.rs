@@ -86,11 +86,22 @@ impl ControlPlane {
         })
     }
 
-    /// Starts kube-scheduler, as somebody. It gives pods their nodes as long as what is answered is there.
+    /// Starts kube-scheduler, as somebody. It gives pods their nodes as long as what is answered is there, and spreads only those
+    /// that ask for it: what it does for all others is switched off.
     pub fn scheduler(&self, who: &Client) -> anyhow::Result<Leash> {
+        let settings = serde_json::json!({
+            "apiVersion": "kubescheduler.config.k8s.io/v1", "kind": "KubeSchedulerConfiguration",
+            "clientConnection": { "kubeconfig": who.kubeconfig },
+            "leaderElection": { "leaderElect": false },
+            "profiles": [{ "schedulerName": "default-scheduler", "pluginConfig": [
+                { "name": "PodTopologySpread", "args": { "defaultingType": "List" } },
+            ] }],
+        });
+        let file = self.folder.join("kube-scheduler.yaml");
+        fs::write(&file, settings.to_string())?;
         let mut command = Command::new(self.admin.binaries.path("kube-scheduler"));
-        command.args(["--leader-elect=false", "--secure-port=0"]);
-        for name in ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"] {
+        command.args(["--secure-port=0", "--config"]).arg(file);
+        for name in ["authentication-kubeconfig", "authorization-kubeconfig"] {
             command.arg(format!("--{name}={}", who.kubeconfig.display()));
         }
         leashed(&command, &self.folder.join("kube-scheduler.log"))
